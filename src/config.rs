@@ -1,0 +1,348 @@
+//! The configuration: parsed once, valid ever after.
+//!
+//! It *is* the list of commands that recreates it (design §6): [`crate::console`] reads these
+//! commands one by one into a [`Config`] and prints them back. Every limit of the library stands
+//! here with its reason.
+
+use core::fmt;
+
+use hal::Duration;
+use heapless::{String, Vec};
+
+/// Modem lines: what one board with a USB hub can hold.
+pub const LINES: usize = 8;
+/// Users with a mailbox. Ten were asked for; a table of 32 costs nothing.
+pub const USERS: usize = 32;
+/// Visits to LAN servers that may be open side by side. More would wait for the same card.
+pub const VISITS: usize = 4;
+/// Terminals at once: the serial console, and those attached from a shell.
+pub const CONSOLES: usize = 3;
+/// `NAME`: letters, digits, `.`, `-`, `_`.
+pub const NAME_OCTETS: usize = 32;
+/// `SECRET`: RFC 1939 §3 allows arguments of 40 octets, RFC 2449 §4 whole commands of 255;
+/// passwords for applications are longer than 40.
+pub const SECRET_OCTETS: usize = 128;
+/// Host names (RFC 1035 §2.3.4: 255).
+pub const HOST_OCTETS: usize = 255;
+/// Paths of devices and files.
+pub const PATH_OCTETS: usize = 255;
+/// Times of day in one `poll at`.
+pub const TIMES_OF_DAY: usize = 24;
+/// Numbers in one `allow` or `deny`.
+pub const NUMBERS: usize = 16;
+/// A telephone number: E.164 has 15 digits; dialects add signs.
+pub const NUMBER_OCTETS: usize = 24;
+/// The whole configuration as text: 32 users of eight commands fit.
+pub const TEXT_OCTETS: usize = 32 * 1024;
+
+/// `NAME` of a user, a line or this machine.
+pub type Name = String<NAME_OCTETS>;
+/// A path.
+pub type Path = String<PATH_OCTETS>;
+
+/// A password. `Debug` and `Display` never show it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String<SECRET_OCTETS>);
+
+impl Secret {
+    /// Takes `text` as a secret; `None` if it is longer than [`SECRET_OCTETS`].
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        String::try_from(text).ok().map(Self)
+    }
+
+    /// The secret itself, for the one place that sends, compares or saves it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `guess` is the secret, in a time that depends on the length of `guess` alone.
+    #[must_use]
+    pub fn matches(&self, guess: &[u8]) -> bool {
+        use subtle::ConstantTimeEq;
+        self.0.as_bytes().ct_eq(guess).into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("********")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("********")
+    }
+}
+
+/// All that the owner may set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `hostname NAME`; empty: the machine's.
+    pub hostname: Name,
+    /// `store PATH size SIZE`.
+    pub store: Store,
+    /// `line NAME ..`, in the order they were given.
+    pub lines: Vec<Line, LINES>,
+    /// `user NAME ..`, in the order they were added.
+    pub users: Vec<User, USERS>,
+    /// `timezone NAME`; empty: the machine's.
+    pub timezone: String<64>,
+    /// `limit ..`.
+    pub limits: Limits,
+    /// `console password SECRET`.
+    pub console_password: Option<Secret>,
+}
+
+/// `store PATH size SIZE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Store {
+    /// The ring's file or device; empty: `ring` in the state directory.
+    pub path: Path,
+    /// Octets; 0: 256 MiB.
+    pub size: u64,
+}
+
+/// One modem line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its name.
+    pub name: Name,
+    /// What it is at.
+    pub device: Device,
+    /// `rings N`: answer after so many, 1 to 20.
+    pub rings: u8,
+    /// `carrier ..`.
+    pub carrier: Carrier,
+    /// `init "AT..."`: sent after our own initialisation.
+    pub init: String<80>,
+    /// `allow NUMBER...`: only these may call.
+    pub allow: Vec<String<NUMBER_OCTETS>, NUMBERS>,
+    /// `deny NUMBER...`: these may not.
+    pub deny: Vec<String<NUMBER_OCTETS>, NUMBERS>,
+}
+
+/// What a line is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// `device PATH [speed BPS]`.
+    Serial {
+        /// Path of the device.
+        path: Path,
+        /// Speed between DTE and DCE in bit/s.
+        speed: u32,
+    },
+    /// `phone ADDR:PORT`.
+    Phone(String<64>),
+}
+
+/// `carrier auto|dcd|text|none`: how its loss is seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carrier {
+    /// By the circuit if it was on at CONNECT, and by text.
+    #[default]
+    Auto,
+    /// By circuit 109 alone.
+    Dcd,
+    /// By the text `NO CARRIER` alone.
+    Text,
+    /// Not at all: only timers end a call.
+    None,
+}
+
+/// One user: who may dial in, and where the mail lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The login at the line.
+    pub name: Name,
+    /// The password at the line.
+    pub password: Secret,
+    /// The LAN account; a user without one has an empty maildrop.
+    pub source: Option<Source>,
+    /// `poll ..`.
+    pub poll: Poll,
+    /// `read-at-desk ..`.
+    pub read_at_desk: ReadAtDesk,
+    /// `taken-by ..`.
+    pub taken_by: TakenBy,
+    /// `commit ..`.
+    pub commit: CommitAt,
+    /// `start ..`.
+    pub start: Start,
+    /// `order ..`.
+    pub order: Order,
+    /// `share PERCENT` of the ring, 1 to 100; `None`: a fair share.
+    pub share: Option<u8>,
+}
+
+/// `source URL login LOGIN password SECRET`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Which protocol.
+    pub scheme: Scheme,
+    /// The LAN server.
+    pub host: String<HOST_OCTETS>,
+    /// Its port.
+    pub port: u16,
+    /// The account there.
+    pub login: String<128>,
+    /// Its password.
+    pub password: Secret,
+}
+
+/// The part of a source's URL before `://`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `pop3://`, port 110 unless given.
+    Pop3,
+}
+
+/// When to visit the LAN server (patent P0031). All three may hold together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// `poll every DURATION`.
+    pub every: Option<Duration>,
+    /// `poll at HH:MM[,HH:MM...]`: minutes after midnight.
+    pub at: Vec<u16, TIMES_OF_DAY>,
+    /// `poll at-login DURATION|off`: how long `PASS` may wait for the visit.
+    pub at_login: Option<Duration>,
+}
+
+/// What becomes of a mail that was read at the desk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadAtDesk {
+    /// It is not offered any more (claim 2).
+    #[default]
+    Drop,
+}
+
+/// `taken-by dele|retr`: what removes a mail from the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TakenBy {
+    /// What the caller DELEted.
+    #[default]
+    Dele,
+    /// What was sent whole (patent P0031).
+    Retr,
+}
+
+/// `commit quit|dele`: when what was taken becomes durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CommitAt {
+    /// At `QUIT` (RFC 1939 §6).
+    #[default]
+    Quit,
+    /// When the caller has surely read the reply to the `DELE`; for lines that drop.
+    Dele,
+}
+
+/// `start all|new|DAYSd`: what the first visit copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// All that fits, newest first.
+    #[default]
+    All,
+    /// Nothing: what is listed at the first visit counts as taken.
+    New,
+    /// What is no older than so many days, by its header's date.
+    Days(u16),
+}
+
+/// `order arrival|newest|size`: order in the maildrop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest first.
+    #[default]
+    Arrival,
+    /// Newest first.
+    Newest,
+    /// Smallest first.
+    Size,
+}
+
+/// `limit ..`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `limit login-failures N`, per call.
+    pub login_failures: u8,
+    /// `limit idle DURATION`: RFC 1939 §3 asks for ten minutes at least.
+    pub idle: Duration,
+    /// `limit call DURATION`.
+    pub call: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            login_failures: 3,
+            idle: Duration::from_secs(600),
+            call: Duration::from_secs(7200),
+        }
+    }
+}
+
+impl Default for Poll {
+    fn default() -> Self {
+        Self {
+            every: Some(Duration::from_secs(900)),
+            at: Vec::new(),
+            at_login: Some(Duration::from_secs(10)),
+        }
+    }
+}
+
+impl Config {
+    /// Nothing set: no line, no user.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            hostname: String::new(),
+            store: Store {
+                path: String::new(),
+                size: 0,
+            },
+            lines: Vec::new(),
+            users: Vec::new(),
+            timezone: String::new(),
+            limits: Limits {
+                login_failures: 3,
+                idle: Duration::from_secs(600),
+                call: Duration::from_secs(7200),
+            },
+            console_password: None,
+        }
+    }
+
+    /// The user called `name`; names are compared octet by octet.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.users.iter().find(|user| user.name == name)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl User {
+    /// A user with every choice at its default.
+    #[must_use]
+    pub fn new(name: Name, password: Secret) -> Self {
+        Self {
+            name,
+            password,
+            source: None,
+            poll: Poll::default(),
+            read_at_desk: ReadAtDesk::default(),
+            taken_by: TakenBy::default(),
+            commit: CommitAt::default(),
+            start: Start::default(),
+            order: Order::default(),
+            share: None,
+        }
+    }
+}

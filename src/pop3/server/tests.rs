@@ -339,14 +339,14 @@ fn capa_says_what_becomes_of_mail_before_and_after_the_login() {
 #[test]
 fn a_message_that_fails_at_any_octet_ends_the_call_without_a_dot() {
     let mail = MAILS[0];
-    for at in 0..mail.len() as u64 {
+    for at in 0..mail.len() {
         for short in [false, true] {
             for command in ["RETR 1\r\n", "TOP 1 99\r\n"] {
                 let mut twin = Twin::of(&MAILS);
                 if short {
                     twin.short_at = Some(at);
                 } else {
-                    twin.fault_at = Some(at);
+                    twin.fault_at = Some(at as u64);
                 }
                 let mut talk = Talk::in_transaction(twin, OPTIONS);
                 talk.link.feed(b"DELE 2\r\n");
@@ -460,6 +460,7 @@ mod commit_dele {
         );
         // The first octet decides.
         assert!(confirmed(&["DELE 1\r\nNO", "OP\r\n"]).is_empty());
+        assert!(confirmed(&["DELE 1\r\nN", "OOP\r\n"]).is_empty());
         assert_eq!(confirmed(&["DELE 1\r\nNO", "OP\r\n", "NOOP\r\n"]), [1]);
     }
 
@@ -474,6 +475,25 @@ mod commit_dele {
             "NOOP\r\n",
         ];
         assert_eq!(confirmed(&script), [1]);
+    }
+
+    #[test]
+    fn each_reply_is_confirmed_once_and_what_was_taken_back_never() {
+        let mut talk = server_in_transaction();
+        for line in ["NOOP\r\n", "DELE 1\r\n", "RSET\r\n", "NOOP\r\n"] {
+            talk.ask(line);
+        }
+        assert_eq!(talk.twin.confirmations, 0);
+        for line in [
+            "DELE 1\r\n",
+            "NOOP\r\n",
+            "NOOP\r\n",
+            "DELE 1\r\n",
+            "NOOP\r\n",
+        ] {
+            talk.ask(line);
+        }
+        assert_eq!(talk.twin.confirmations, 1);
     }
 
     /// The next command comes while the reply is on its way: at no octet of it does it confirm.
@@ -542,7 +562,7 @@ fn noise_never_breaks_it() {
         let mut input = Vec::new();
         for _ in 0..random(60) {
             if random(10) == 0 {
-                input.push(random(256) as u8);
+                input.push(u8::try_from(random(256)).unwrap());
             } else {
                 input.extend(words[random(words.len())].as_bytes());
             }

@@ -4,8 +4,8 @@ use super::twin::{OPTIONS, Talk, Twin};
 use super::{MAILS, large_mail};
 use crate::link::Link;
 use crate::pop3::server::{EndReason, Event, Options, Refusal, Server};
-use hal::Duration;
 use hal::time::Instant;
+use hal::{ByteStream, Duration, StreamError};
 
 fn server_in_transaction() -> Talk {
     Talk::in_transaction(Twin::of(&MAILS), OPTIONS)
@@ -165,6 +165,59 @@ fn while_output_waits_only_what_drains_counts() {
         talk.turn(0);
     }
     assert_eq!(talk.ended, Some(EndReason::Autologout));
+}
+
+#[test]
+fn who_talks_and_never_reads_is_idle() {
+    let mut talk = server_in_transaction();
+    talk.link.feed(b"NOOP\r\n");
+    talk.turn(0);
+    for _ in 0..2 {
+        talk.link.feed(b"NOOP\r\n");
+        talk.pass(OPTIONS.idle - Duration::from_secs(60));
+        talk.turn(0);
+    }
+    assert_eq!(talk.ended, Some(EndReason::Autologout));
+}
+
+/// Takes all at once, and holds it as the kernel does before a slow line.
+struct Holding(usize);
+
+impl ByteStream for Holding {
+    fn read(&mut self, _: &mut [u8]) -> Result<usize, StreamError> {
+        Ok(0)
+    }
+
+    fn write(&mut self, octets: &[u8]) -> Result<usize, StreamError> {
+        self.0 += octets.len();
+        Ok(octets.len())
+    }
+
+    fn pending(&mut self) -> usize {
+        self.0
+    }
+}
+
+#[test]
+fn what_drains_from_the_kernel_counts_as_well() {
+    let mut now = Instant::ZERO;
+    let mut server = Server::new(now, OPTIONS);
+    let mut link = Link::new();
+    let mut line = Holding(0);
+    server.greet(now, &mut link, "gate");
+    loop {
+        link.exchange(&mut line).unwrap();
+        let event = server.step::<Twin>(now, &mut link, false, None);
+        assert_eq!(event, None);
+        if line.0 == 0 {
+            break;
+        }
+        now = now + (OPTIONS.idle - Duration::from_secs(1));
+        line.0 -= 5.min(line.0);
+    }
+    now = now + OPTIONS.idle;
+    let event = server.step::<Twin>(now, &mut link, true, None);
+    assert_eq!(event, Some(Event::Ended(EndReason::Autologout)));
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) struct Twin {
     /// Deleted, and no `RSET` takes it back: what `replies_read` found marked.
     pub(super) confirmed: Vec<u32>,
     pub(super) commit_dele: bool,
+    /// How often `replies_read` was called.
+    pub(super) confirmations: usize,
     pub(super) whole: Vec<u32>,
     /// What a commit found marked, once it was done.
     pub(super) taken: Option<Vec<u32>>,
@@ -31,7 +33,7 @@ pub(super) struct Twin {
     /// Reading the octet at this offset of any message fails.
     pub(super) fault_at: Option<u64>,
     /// Reading ends here, though the message is longer.
-    pub(super) short_at: Option<u64>,
+    pub(super) short_at: Option<usize>,
     pub(super) commit_fails: bool,
     opened: Option<u32>,
     waited: usize,
@@ -61,7 +63,7 @@ impl Twin {
 
 impl Maildrop for Twin {
     fn count(&self) -> u32 {
-        self.mails.len() as u32
+        u32::try_from(self.mails.len()).unwrap()
     }
 
     fn size(&self, number: u32) -> Option<u64> {
@@ -102,8 +104,9 @@ impl Maildrop for Twin {
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, ReadFault> {
         assert!(!buf.is_empty());
         let mail = self.mail(self.opened.unwrap()).unwrap();
-        let end = self.short_at.map_or(mail.len(), |at| at as usize);
-        let rest = &mail[offset as usize..end.min(mail.len())];
+        let end = self.short_at.unwrap_or(mail.len());
+        let start = usize::try_from(offset).unwrap();
+        let rest = &mail[start..end.min(mail.len())];
         let n = rest.len().min(buf.len());
         let reads = offset..offset + n as u64;
         if self.fault_at.is_some_and(|at| reads.contains(&at)) {
@@ -119,6 +122,7 @@ impl Maildrop for Twin {
     }
 
     fn replies_read(&mut self) {
+        self.confirmations += 1;
         if self.commit_dele {
             self.confirmed = self.deleted.clone();
         }

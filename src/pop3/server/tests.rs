@@ -477,6 +477,18 @@ mod commit_dele {
         assert_eq!(confirmed(&script), [1]);
     }
 
+    /// The gateway steps again after an event, with the same `drained`.
+    #[test]
+    fn a_reply_put_since_the_drain_is_on_its_way() {
+        let mut talk = server_in_transaction();
+        talk.link.feed(b"DELE 1\r\nRETR 3\r\n");
+        talk.turn(0);
+        assert_eq!(talk.events, ["sent 3 16"]);
+        talk.link.feed(b"NOOP\r\n");
+        talk.settle(8192);
+        assert_eq!(talk.twin.confirmations, 0);
+    }
+
     #[test]
     fn each_reply_is_confirmed_once_and_what_was_taken_back_never() {
         let mut talk = server_in_transaction();

@@ -1,0 +1,166 @@
+//! The gateway itself and its virtual modem, started as their user starts them.
+
+use core::net::SocketAddr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use super::Account;
+use super::process::{Guard, wait_until};
+use super::redial::redial;
+use super::temp::{TempDir, free_address};
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ringmail");
+
+/// A running gateway, with its state directory.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    process: Guard,
+    /// Where callers connect to, for its phone number.
+    phone: SocketAddr,
+    dir: TempDir,
+}
+
+impl Gateway {
+    /// Starts board `host` with one line that has a phone number, a ring of 64 MiB, and the lines
+    /// of configuration in `config`; waits until it is ready.
+    pub(crate) fn start(config: &str) -> Self {
+        let dir = TempDir::new();
+        // Somebody else may take the port between our look and the gateway's.
+        for _ in 0..5 {
+            let phone = free_address();
+            let (ring, text) = (dir.join("ring"), dir.join("ringmail.conf"));
+            let config = format!(
+                "hostname gateway\nstore {} size 64M\nline one phone {phone}\n{config}\n",
+                ring.display()
+            );
+            fs::write(&text, config).unwrap();
+            let mut process = start(&dir);
+            if process.says("ready") {
+                return Self {
+                    process,
+                    phone: redial(phone),
+                    dir,
+                };
+            }
+        }
+        panic!("the gateway does not start");
+    }
+
+    /// Its phone number, which is dialled until it is free, for `user` as [`user_of`] configures one.
+    pub(crate) fn account(&self, user: &str) -> Account {
+        Account {
+            address: self.phone,
+            user: user.to_owned(),
+            password: format!("{user}-at-the-line"),
+        }
+    }
+
+    /// Its state directory.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// Ends it by SIGTERM.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.process.terminate()
+    }
+
+    /// Kills it, and starts it again on what it left.
+    pub(crate) fn crash(&mut self) {
+        self.process.kill();
+        self.process = start(&self.dir);
+        assert!(self.process.says("ready"), "it starts again");
+    }
+
+    /// What it has logged up to now.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.process.said()
+    }
+}
+
+fn start(dir: &TempDir) -> Guard {
+    Guard::start(Path::new(PROGRAM), |command| {
+        command
+            .args(["run", "--board", "host", "--console", "none", "--config"])
+            .arg(dir.join("ringmail.conf"))
+            .arg("--state")
+            .arg(dir.subdirectory("state"))
+            .env("RUST_LOG", "info");
+    })
+}
+
+/// Lines of configuration: `account` of the LAN server becomes a user of the gateway, visited when
+/// that user logs in, for as long as it takes, and at no other time.
+pub(crate) fn user_of(account: &Account) -> String {
+    let Account {
+        address,
+        user,
+        password,
+    } = account;
+    format!(
+        "user add {user} password {user}-at-the-line
+user {user} source pop3://{address} login {user} password {password}
+user {user} tls off
+user {user} poll off
+user {user} poll at-login 60s
+"
+    )
+}
+
+/// A virtual Hayes modem: a terminal at one end, a phone number at the other.
+#[derive(Debug)]
+pub(crate) struct VirtualModem {
+    process: Guard,
+    tty: PathBuf,
+    phone: SocketAddr,
+    _dir: TempDir,
+}
+
+impl VirtualModem {
+    /// Starts one, with more `arguments` such as `--speed 33600`.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let dir = TempDir::new();
+        let tty = dir.join("tty");
+        for _ in 0..5 {
+            let phone = free_address();
+            let mut process = Guard::start(Path::new(PROGRAM), |command| {
+                command.arg("vmodem").arg("--tty").arg(&tty);
+                command
+                    .args(["--phone", &phone.to_string()])
+                    .args(arguments);
+            });
+            let started = wait_until("the virtual modem", || {
+                if process.ended().is_some() {
+                    return Some(false);
+                }
+                tty.exists().then_some(true)
+            });
+            if started {
+                return Self {
+                    process,
+                    tty,
+                    phone: redial(phone),
+                    _dir: dir,
+                };
+            }
+        }
+        panic!("the virtual modem does not start");
+    }
+
+    /// The terminal, for `line NAME device PATH`.
+    pub(crate) fn tty(&self) -> &Path {
+        &self.tty
+    }
+
+    /// Its phone number, which is dialled until it is free.
+    pub(crate) fn phone(&self) -> SocketAddr {
+        self.phone
+    }
+
+    /// Pulls its plug: the terminal hangs up.
+    pub(crate) fn unplug(&mut self) {
+        self.process.kill();
+    }
+}

@@ -85,5 +85,6 @@ pub enum LineDevice<'a> {
     },
 }
 
-/// Why a part could not be opened, in words for the owner.
-pub type OpenError = heapless::String<160>;
+/// Why a part could not be opened, in words for the owner: as many as one line of a terminal
+/// holds, and few enough to hand around by value.
+pub type OpenError = heapless::String<112>;

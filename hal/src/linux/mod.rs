@@ -24,4 +24,16 @@
 //! | [`clock`], [`machine`] | the whole machine |
 
 pub mod descriptor;
+pub mod file;
 pub mod reactor;
+mod zeros;
+
+/// A fresh directory for the test `name`.
+#[cfg(test)]
+fn scratch(name: &str) -> std::path::PathBuf {
+    let directory = format!("ringmail-{name}-{}", std::process::id());
+    let path = std::env::temp_dir().join(directory);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}

@@ -55,6 +55,11 @@ impl Descriptor {
         Self::with_way(reactor, fd, Way::AskFirst)
     }
 
+    /// Wishes to wake when there is room, though nothing was written: for a socket that connects.
+    pub(super) fn want_write(&self) {
+        self.registration.want_write(true);
+    }
+
     fn with_way(reactor: &Reactor, fd: OwnedFd, way: Way) -> Self {
         let fd = Rc::new(fd);
         let registration = reactor.register(&fd);

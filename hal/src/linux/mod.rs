@@ -25,7 +25,9 @@
 
 pub mod descriptor;
 pub mod file;
+mod names;
 pub mod reactor;
+pub mod tcp;
 mod zeros;
 
 /// A fresh directory for the test `name`.

@@ -27,6 +27,7 @@ pub mod descriptor;
 pub mod file;
 mod names;
 pub mod reactor;
+pub mod serial;
 pub mod tcp;
 mod zeros;
 

@@ -60,6 +60,11 @@ impl Descriptor {
         self.registration.want_write(true);
     }
 
+    /// Whether the other end was found to take no more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     fn with_way(reactor: &Reactor, fd: OwnedFd, way: Way) -> Self {
         let fd = Rc::new(fd);
         let registration = reactor.register(&fd);

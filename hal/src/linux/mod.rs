@@ -23,12 +23,15 @@
 //! | [`terminal`], [`attach`] | consoles, both ends |
 //! | [`clock`], [`machine`] | the whole machine |
 
+pub mod attach;
 pub mod descriptor;
 pub mod file;
 mod names;
+mod raw_mode;
 pub mod reactor;
 pub mod serial;
 pub mod tcp;
+pub mod terminal;
 mod zeros;
 
 /// A fresh directory for the test `name`.

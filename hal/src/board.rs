@@ -1,6 +1,6 @@
 //! One machine: the parts, bundled.
 
-use crate::{ByteStream, Entropy, Instant, Lan, Medium, ModemPort, Wall};
+use crate::{ConsoleStream, Entropy, Instant, Lan, Medium, ModemPort, Wall};
 
 /// A machine the gateway runs on.
 ///
@@ -14,7 +14,7 @@ pub trait Board: Entropy {
     /// The storage.
     type Medium: Medium;
     /// The operator's terminal, or one attached to the running gateway.
-    type Console: ByteStream;
+    type Console: ConsoleStream;
 
     /// The monotonic clock.
     fn now(&mut self) -> Instant;
@@ -35,6 +35,21 @@ pub trait Board: Entropy {
 
     /// A terminal that has been attached since the last call, if any.
     fn accept_console(&mut self) -> Option<Self::Console>;
+
+    /// Sets the time zone in which [`wall`](Self::wall) gives its offset: a name such as
+    /// `Europe/Berlin`, or empty for the machine's own.
+    ///
+    /// # Errors
+    /// There is no such zone, in words for the owner; the old one stays.
+    fn set_timezone(&mut self, name: &str) -> Result<(), OpenError> {
+        if name.is_empty() {
+            return Ok(());
+        }
+        let mut words = OpenError::new();
+        // The words are shorter than the limit.
+        let _ = words.push_str("this board knows no time zones");
+        Err(words)
+    }
 
     /// Puts `text` where the board keeps its configuration, whole or not at all, durably.
     ///
@@ -70,5 +85,6 @@ pub enum LineDevice<'a> {
     },
 }
 
-/// Why a part could not be opened, in words for the owner.
-pub type OpenError = heapless::String<160>;
+/// Why a part could not be opened, in words for the owner: as many as one line of a terminal
+/// holds, and few enough to hand around by value.
+pub type OpenError = heapless::String<112>;

@@ -11,12 +11,14 @@
 //! | [`stream`] | a stream of octets: what is there, never more |
 //! | [`modem`] | a stream with V.24 circuits |
 //! | [`lan`] | outgoing connections |
+//! | [`console`] | the operator's terminal |
 //! | [`medium`] | fixed-size storage, with what a power cut may leave behind |
 //! | [`board`] | the bundle: one machine |
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod board;
+pub mod console;
 pub mod entropy;
 pub mod lan;
 pub mod medium;
@@ -35,6 +37,7 @@ pub mod linux;
 pub mod sim;
 
 pub use board::Board;
+pub use console::{ConsoleKind, ConsoleStream};
 pub use entropy::Entropy;
 pub use lan::{Connection, Lan, LanStream};
 pub use medium::{Medium, MediumError, SyncState};

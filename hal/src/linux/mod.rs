@@ -1,1 +1,45 @@
-//! To be written.
+//! The Linux machine: the traits of this package over serialport, nix and the standard library.
+//!
+//! Everything that thinks runs in one thread and sleeps in one place:
+//!
+//! ```text
+//!   serial  tcp  terminal  signals        medium helper   name helper
+//!      \      \     |      /                   \             /
+//!       one poll(2): reactor  <--- one eventfd: Waker ------+
+//! ```
+//!
+//! What Linux can do only by blocking has a helper thread: one for the medium (write and sync),
+//! one for names (look-ups). They are two, because a silent name server takes 5 to 20 s to give
+//! up and a commit must not wait behind it, nor a look-up behind a slow card. Both end their work
+//! with one wake-up of the reactor; the loop then asks every part for its state anyway.
+//!
+//! | file | is |
+//! | --- | --- |
+//! | [`reactor`] | where the loop sleeps |
+//! | [`descriptor`] | a stream over any file descriptor |
+//! | [`serial`] | a modem at a serial port |
+//! | [`names`], [`tcp`] | the LAN |
+//! | [`file`], [`zeros`] | the medium: a file or a block device |
+//! | [`terminal`], [`attach`] | consoles, both ends |
+//! | [`clock`], [`machine`] | the whole machine |
+
+pub mod attach;
+pub mod descriptor;
+pub mod file;
+mod names;
+mod raw_mode;
+pub mod reactor;
+pub mod serial;
+pub mod tcp;
+pub mod terminal;
+mod zeros;
+
+/// A fresh directory for the test `name`.
+#[cfg(test)]
+fn scratch(name: &str) -> std::path::PathBuf {
+    let directory = format!("ringmail-{name}-{}", std::process::id());
+    let path = std::env::temp_dir().join(directory);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}

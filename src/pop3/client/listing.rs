@@ -102,12 +102,15 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
 mod tests {
     use super::*;
 
+    /// A line, and what is read in it.
+    type Case<'a, T> = (&'a [u8], Option<T>);
+
     #[test]
     fn unique_ids_are_taken_as_servers_write_them() {
         let long = [b'x'; 300];
         let mut line_of_300 = b"7 ".to_vec();
         line_of_300.extend(long);
-        let cases: [(&[u8], Option<(u32, &[u8])>); 17] = [
+        let cases: [Case<'_, (u32, &[u8])>; 17] = [
             (
                 b"1 whqtswO00WBw418f9t5JxYwZ",
                 Some((1, b"whqtswO00WBw418f9t5JxYwZ")),
@@ -136,7 +139,7 @@ mod tests {
 
     #[test]
     fn sizes_are_checked_numbers() {
-        let cases: [(&[u8], Option<(u32, u64)>); 9] = [
+        let cases: [Case<'_, (u32, u64)>; 9] = [
             (b"1 120", Some((1, 120))),
             (b" 1  0 and more", Some((1, 0))),
             (b"2 18446744073709551615", Some((2, u64::MAX))),

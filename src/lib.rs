@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod identity;
 pub mod link;
 
 // The caller's side.

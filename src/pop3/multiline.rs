@@ -122,41 +122,18 @@ impl Unstuffer {
     }
 
     /// Reads from `input` into `output` until one of them is used up or the terminator is read.
-    /// `output` should have room for two octets at least, or nothing may move.
     pub fn unstuff(&mut self, input: &[u8], output: &mut [u8]) -> Unstuffed {
         let mut read = 0;
         let mut written = 0;
-        for &octet in input {
-            if self.state == State::Ended {
+        loop {
+            let input = input.get(read..).unwrap_or_default();
+            let output = output.get_mut(written..).unwrap_or_default();
+            let (taken, given) = self.advance(input, output);
+            if (taken, given) == (0, 0) {
                 break;
             }
-            // A CR kept back after a dot turns out to be content: it goes out with this octet.
-            let kept = self.state == State::DotCr && octet != b'\n';
-            let swallowed = match self.state {
-                State::Start => octet == b'.',
-                State::Dot => octet == b'\r',
-                State::DotCr => octet == b'\n',
-                State::Inside | State::Cr | State::Ended => false,
-            };
-            let needed = usize::from(!swallowed) + usize::from(kept);
-            let Some(room) = output.get_mut(written..written + needed) else {
-                break;
-            };
-            match room {
-                [cr, last] => (*cr, *last) = (b'\r', octet),
-                [last] => *last = octet,
-                _ => {}
-            }
-            written += needed;
-            read += 1;
-            self.state = match (self.state, octet) {
-                (State::Start, b'.') => State::Dot,
-                (State::Dot, b'\r') => State::DotCr,
-                (State::DotCr, b'\n') => State::Ended,
-                (State::Cr, b'\n') => State::Start,
-                (_, b'\r') => State::Cr,
-                _ => State::Inside,
-            };
+            read += taken;
+            written += given;
         }
         Unstuffed {
             read,
@@ -165,11 +142,76 @@ impl Unstuffer {
         }
     }
 
+    /// One octet that may belong to the terminator, or all up to the next line that begins with a
+    /// dot: nearly everything passes in long runs. Returns octets of input and output used up.
+    fn advance(&mut self, input: &[u8], output: &mut [u8]) -> (usize, usize) {
+        let state = match (self.state, input) {
+            (State::Ended, _) | (_, []) => return (0, 0),
+            (State::Start, [b'.', ..]) => State::Dot,
+            (State::Dot, [b'\r', ..]) => State::DotCr,
+            (State::DotCr, [b'\n', ..]) => State::Ended,
+            (State::DotCr, _) => {
+                // The CR kept back after a dot turns out to be content.
+                let Some(cr) = output.first_mut() else {
+                    return (0, 0);
+                };
+                *cr = b'\r';
+                self.state = State::Cr;
+                return (0, 1);
+            }
+            _ => {
+                let n = self.run(input, output);
+                return (n, n);
+            }
+        };
+        self.state = state;
+        (1, 0)
+    }
+
+    /// Copies content up to the end of `input` or `output`, or up to the first LF before a dot.
+    fn run(&mut self, input: &[u8], output: &mut [u8]) -> usize {
+        let room = input.get(..output.len()).unwrap_or(input);
+        let n = line_before_dot(room).unwrap_or(room.len());
+        let (Some(from), Some(to)) = (room.get(..n), output.get_mut(..n)) else {
+            return 0;
+        };
+        to.copy_from_slice(from);
+        self.state = match (from, self.state) {
+            ([], state) => state,
+            ([.., b'\r'], _) => State::Cr,
+            ([.., b'\r', b'\n'], _) | ([b'\n'], State::Cr) => State::Start,
+            _ => State::Inside,
+        };
+        n
+    }
+
     /// Whether the terminator has been read.
     #[must_use]
     pub fn ended(&self) -> bool {
         self.state == State::Ended
     }
+}
+
+/// Length of the beginning of `octets` up to the first LF that a dot follows, LF included.
+fn line_before_dot(octets: &[u8]) -> Option<usize> {
+    // Blocks without an early exit: the compiler compares many octets at a time.
+    const BLOCK: usize = 64;
+    let after = octets.get(1..)?;
+    let blocks = octets.chunks_exact(BLOCK).zip(after.chunks_exact(BLOCK));
+    let clean = blocks
+        .take_while(|(block, after)| {
+            let pairs = block.iter().zip(after.iter());
+            !pairs.fold(false, |hit, (&octet, &next)| {
+                hit | ((octet == b'\n') & (next == b'.'))
+            })
+        })
+        .count();
+    let start = clean * BLOCK;
+    let pairs = octets.get(start..)?.iter().zip(after.get(start..)?);
+    let mut hits = pairs
+        .enumerate()
+        .filter(|&(_, pair)| pair == (&b'\n', &b'.'));
+    hits.next().map(|(at, _)| start + at + 1)
 }
 
 #[cfg(test)]
@@ -290,6 +332,32 @@ mod tests {
                         assert_eq!((&out, used), (content, *at), "{input:?}");
                     }
                     None => assert!(!ended, "{input:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_terminator_is_found_wherever_it_stands_in_a_long_run() {
+        for at in 0..200 {
+            for middle in [
+                &b"\r\n.\r\n"[..],
+                b"\r\n..\r\n",
+                b"\r\n.\r\r\n.\r\n",
+                b"\n.\r\n",
+                b"\r\r\n.",
+            ] {
+                let mut input = vec![b'x'; at];
+                input.extend(middle);
+                input.extend(b"yyyyyyyy\r\n.\r\n");
+                let (content, used) = unstuff_slowly(&input).unwrap();
+                for (chunk, room) in [(1, 1), (64, 65), (65, 64), (300, 300), (7, 131)] {
+                    assert_eq!(
+                        unstuff_in_pieces(&input, chunk, room),
+                        (content.clone(), used, true),
+                        "{at} {chunk} {room} {}",
+                        middle.escape_ascii()
+                    );
                 }
             }
         }

@@ -1,0 +1,934 @@
+//! The engine of one modem line.
+//!
+//! It owns the line's link whenever no caller is on it. While [`Modem::online`], what comes is the
+//! caller's: step the modem before each line that is read, so that it sees a `NO CARRIER` first.
+//!
+//! Nothing here gives up. A modem that answers nothing is woken, then rescued from a state of data
+//! or voice in which a crash may have left it, then its device is reopened, at growing distances.
+//! A RING is kept in every state, and answered as soon as the modem can take `ATA`.
+
+use core::mem;
+
+use hal::{Circuit, Duration, Instant};
+use heapless::{Deque, String, Vec};
+
+use super::command::{self, Need, Script};
+use super::result::{self, Connect, ResultCode};
+use super::ringing::{Ringing, Verdict};
+use super::watch::Watch;
+use super::{Event, Failure, Fault, Loss, Number, Status};
+use crate::config::{Carrier, Line, NUMBERS};
+use crate::link::{LINK_OCTETS, Link};
+
+/// DTR stays off as long to reset a modem at the start, and on before the first command.
+const WAKE: Duration = Duration::from_millis(500);
+/// For the answer to `AT`.
+const PROBE: Duration = Duration::from_secs(1);
+/// Before a command: some modems lose what follows an answer too closely.
+const PAUSE: Duration = Duration::from_millis(50);
+/// For the answer to a command of the initialisation.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// For the answer to `ATZ`: one that takes longer than we wait would be reset for ever.
+const RESET_PATIENCE: Duration = Duration::from_secs(30);
+/// After `ATZ` some modems say `OK` twice, or hear nothing.
+const RESET_SETTLE: Duration = Duration::from_secs(1);
+/// Times that `AT` is sent before something else is tried.
+const PROBES: u8 = 3;
+/// Hayes's guard time is one second; a little more on both sides of the escape.
+const GUARD: Duration = Duration::from_millis(1100);
+/// For the answer to `ATH0`.
+const HOOK_PATIENCE: Duration = Duration::from_secs(2);
+/// DTR stays off as long to hang up.
+const DTR_OFF: Duration = Duration::from_millis(1200);
+/// After hanging up, for what the modem has to say late.
+const LATE_ANSWERS: Duration = Duration::from_millis(500);
+/// Times that hanging up is tried before the device is reopened.
+const HANG_UPS: u8 = 3;
+/// From `ATA` to `CONNECT`.
+const ANSWER: Duration = Duration::from_secs(80);
+/// After `CONNECT`: modems that just met may still send noise, and a slow caller misses a greeting.
+const SETTLE: Duration = Duration::from_millis(400);
+/// Modems have died in silence: ask now and then.
+const CHECK: Duration = Duration::from_secs(3600);
+/// For the answer to that.
+const CHECK_PATIENCE: Duration = Duration::from_secs(2);
+/// For the session to say what became of a reopening.
+const REOPEN: Duration = Duration::from_secs(30);
+/// The longest distance between two attempts to reopen.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
+/// What one step may do: each turn takes an octet off the link or changes the state.
+const TURNS: usize = LINK_OCTETS + 64;
+/// Events of one turn, and of the calls between two steps.
+const EVENTS: usize = 8;
+
+/// What the owner said about a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Answer after so many rings; see [`rings_wanted`](Self::rings_wanted).
+    pub rings: u8,
+    /// How the loss of a caller is seen.
+    pub carrier: Carrier,
+    /// Extra initialisation; empty: none. `AT` in front of it may be left out.
+    pub init: String<80>,
+    /// Only these may call, unless empty.
+    pub allow: Vec<Number, NUMBERS>,
+    /// These may not.
+    pub deny: Vec<Number, NUMBERS>,
+}
+
+impl Options {
+    /// How often it rings before we answer. The number comes after the first ring: where it
+    /// matters, two at least.
+    #[must_use]
+    pub fn rings_wanted(&self) -> u8 {
+        self.rings.max(if self.wants_numbers() { 2 } else { 1 })
+    }
+
+    fn wants_numbers(&self) -> bool {
+        !self.allow.is_empty() || !self.deny.is_empty()
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            rings: 1,
+            carrier: Carrier::Auto,
+            init: String::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+        }
+    }
+}
+
+impl From<&Line> for Options {
+    fn from(line: &Line) -> Self {
+        Self {
+            rings: line.rings,
+            carrier: line.carrier,
+            init: line.init.clone(),
+            allow: line.allow.clone(),
+            deny: line.deny.clone(),
+        }
+    }
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Modem {
+    options: Options,
+    state: State,
+    ringing: Ringing,
+    events: Deque<Event, EVENTS>,
+    /// Outages since the line was ready last.
+    failures: u8,
+    /// A refusal has been told of since the device was opened.
+    warned: bool,
+    /// What the modem's escape character was set to.
+    escape: u8,
+    /// What is left of a line that was too long is thrown away up to its end.
+    skipping: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The device has just been opened.
+    Starting,
+    /// DTR is off, then on.
+    Waking { dtr: bool, due: Instant },
+    /// `AT` was sent.
+    Probing {
+        attempt: u8,
+        rescues: u8,
+        due: Instant,
+    },
+    /// The modem may be in data or voice state.
+    Rescuing {
+        escape: Escape,
+        rescues: u8,
+        due: Instant,
+    },
+    /// The modem is told how to behave.
+    Initialising {
+        script: Script,
+        part: Part,
+        due: Instant,
+    },
+    /// Ready.
+    Idle { check: Instant },
+    /// Ready; `AT` was sent to see whether the modem is.
+    Checking { attempt: u8, due: Instant },
+    /// `ATA` was sent.
+    Answering {
+        rings: u8,
+        rate: Option<u32>,
+        due: Instant,
+    },
+    /// `CONNECT` came.
+    Settling {
+        connect: Connect,
+        carrier_seen: bool,
+        /// The LF of the line `CONNECT` may still come.
+        line_feed: bool,
+        due: Instant,
+    },
+    /// The link is the caller's.
+    Online(Watch),
+    /// The call is to end.
+    HangingUp {
+        attempt: u8,
+        part: HangUp,
+        due: Instant,
+    },
+    /// The device is gone, or is to be reopened.
+    Closed { due: Instant },
+    /// The session was asked to reopen the device.
+    Reopening { due: Instant },
+}
+
+/// On the way into command state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Escape {
+    /// Nothing is sent, for the guard time.
+    Before,
+    /// The escape was sent; nothing again.
+    After,
+    /// `ATH0` was sent.
+    Hook,
+}
+
+/// Where a command of the initialisation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Before it.
+    Pause { attempt: u8 },
+    /// It was sent.
+    Sent { attempt: u8 },
+    /// Before the form of answers is set again, after a command that was `accepted` or not.
+    FormPause { accepted: bool, attempt: u8 },
+    /// That was sent.
+    FormSent { accepted: bool, attempt: u8 },
+}
+
+/// How far hanging up is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HangUp {
+    /// Nothing done yet. `told`: the modem is known to be in command state.
+    Start { told: bool },
+    /// DTR is off.
+    Dtr { told: bool },
+    /// DTR is on again; the modem does not obey it, or nobody can tell.
+    Escaping(Escape),
+    /// Hung up; late answers are swallowed.
+    Done,
+}
+
+impl Modem {
+    /// The engine of a line whose device has just been opened.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            state: State::Starting,
+            ringing: Ringing::default(),
+            events: Deque::new(),
+            failures: 0,
+            warned: false,
+            escape: command::PLUS,
+            skipping: false,
+        }
+    }
+
+    /// Takes a step. `dcd` is what the port says of circuit 109 right now.
+    pub fn step(&mut self, now: Instant, link: &mut Link, dcd: Circuit) -> Option<Event> {
+        for _ in 0..TURNS {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            if !self.turn(now, link, dcd) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The call is to end. Without one, nothing happens.
+    pub fn hang_up(&mut self, now: Instant) {
+        match self.state {
+            State::Answering { .. } => {
+                self.tell(Event::NotConnected(Failure::HungUp));
+                self.end_call(now, false);
+            }
+            State::Settling { .. } | State::Online(_) => self.end_call(now, false),
+            _ => {}
+        }
+    }
+
+    /// Takes the call now, whether or not anything rings and whoever calls: lines without a bell
+    /// have to be told.
+    pub fn answer(&mut self, now: Instant) {
+        if !self.busy() {
+            self.ringing.force(now);
+        }
+    }
+
+    /// The stream gave an error, or could not be reopened: the device is gone.
+    pub fn line_closed(&mut self, now: Instant) {
+        // A device that is known to be gone is gone until it is reopened.
+        if !matches!(self.state, State::Closed { .. }) {
+            self.out_of_order(now, Fault::Closed);
+        }
+    }
+
+    /// The device is open again.
+    pub fn reopened(&mut self, _now: Instant) {
+        self.skipping = false;
+        self.warned = false;
+        self.enter(State::Starting);
+    }
+
+    /// When to step though nothing came.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let due = match &self.state {
+            State::Starting => Some(Instant::ZERO),
+            State::Online(watch) => return watch.deadline(),
+            State::Idle { .. } if self.ringing.verdict(&self.options) == Verdict::Answer => {
+                Some(Instant::ZERO)
+            }
+            // While it rings nothing is checked.
+            State::Idle { .. } if self.ringing.rings() => None,
+            State::Idle { check } => Some(*check),
+            State::Waking { due, .. }
+            | State::Probing { due, .. }
+            | State::Rescuing { due, .. }
+            | State::Initialising { due, .. }
+            | State::Checking { due, .. }
+            | State::Answering { due, .. }
+            | State::Settling { due, .. }
+            | State::HangingUp { due, .. }
+            | State::Closed { due }
+            | State::Reopening { due } => Some(*due),
+        };
+        due.into_iter().chain(self.ringing.expiry()).min()
+    }
+
+    /// Whether the octets on the link belong to the caller now. In a call it may be false for
+    /// some seconds: while it is, nobody may read or write the link.
+    #[must_use]
+    pub fn online(&self) -> bool {
+        matches!(&self.state, State::Online(watch) if !watch.holds())
+    }
+
+    /// What the line is doing.
+    #[must_use]
+    pub fn state(&self) -> Status {
+        match self.state {
+            State::Closed { .. } | State::Reopening { .. } => Status::Closed,
+            State::Starting
+            | State::Waking { .. }
+            | State::Probing { .. }
+            | State::Rescuing { .. } => Status::Probing,
+            State::Initialising { .. } => Status::Initialising,
+            State::Idle { .. } | State::Checking { .. } if self.ringing.rings() => Status::Ringing,
+            State::Idle { .. } | State::Checking { .. } => Status::Ready,
+            State::Answering { .. } | State::Settling { .. } => Status::Answering,
+            State::Online(_) => Status::Online,
+            State::HangingUp { .. } => Status::HangingUp,
+        }
+    }
+
+    /// One thing that is to be done now; false if there is none.
+    fn turn(&mut self, now: Instant, link: &mut Link, dcd: Circuit) -> bool {
+        if let Some(missed) = self.ringing.expire(now) {
+            if !missed.refused {
+                self.tell(Event::Missed {
+                    rings: missed.rings,
+                    number: missed.number,
+                });
+            }
+            return true;
+        }
+        match &mut self.state {
+            State::Online(watch) => {
+                let Some(loss) = watch.step(now, link, dcd) else {
+                    return false;
+                };
+                self.tell(Event::CarrierLost(loss));
+                self.end_call(now, loss == Loss::Text);
+                return true;
+            }
+            State::Settling {
+                carrier_seen,
+                line_feed,
+                ..
+            } => {
+                *carrier_seen |= dcd == Circuit::On;
+                if mem::replace(line_feed, link.peek().is_empty() && *line_feed)
+                    && link.peek().first() == Some(&b'\n')
+                {
+                    link.consume(1);
+                }
+            }
+            State::Idle { .. } if self.ringing.verdict(&self.options) == Verdict::Answer => {
+                self.take_call(now, link);
+                return true;
+            }
+            State::HangingUp {
+                part: HangUp::Escaping(_),
+                ..
+            } if dcd == Circuit::Off => {
+                self.hung_up(now);
+                return true;
+            }
+            _ => {
+                if let Some(code) = self.code(link) {
+                    self.heard(now, link, code);
+                    return true;
+                }
+            }
+        }
+        if self.due().is_some_and(|due| due <= now) {
+            self.waited(now, link, dcd);
+            return true;
+        }
+        false
+    }
+
+    /// When the state has waited long enough.
+    fn due(&self) -> Option<Instant> {
+        match &self.state {
+            State::Idle { check } => (!self.ringing.rings()).then_some(*check),
+            State::Online(_) => None,
+            _ => self.deadline(),
+        }
+    }
+
+    /// The next line from the modem. In a state of ours every octet is taken off sooner or later.
+    fn code(&mut self, link: &mut Link) -> Option<ResultCode> {
+        loop {
+            let scan = result::scan(link.peek());
+            if scan.used == 0 {
+                return None;
+            }
+            link.consume(scan.used);
+            let skipped = mem::replace(&mut self.skipping, scan.too_long);
+            if scan.code.is_some() && !skipped {
+                return scan.code;
+            }
+        }
+    }
+
+    /// The modem said something.
+    fn heard(&mut self, now: Instant, link: &mut Link, code: ResultCode) {
+        let busy = self.busy();
+        match code {
+            ResultCode::Ring(number) if !busy => return self.rang(now, number),
+            ResultCode::Number(number) if !busy => return self.ringing.number(now, number),
+            _ => {}
+        }
+        match self.state {
+            State::Probing { .. } if code == ResultCode::Ok => {
+                self.go_on(now, Script::whole());
+            }
+            State::Rescuing {
+                escape: Escape::Hook,
+                rescues,
+                ..
+            } if matches!(code, ResultCode::Ok | ResultCode::NoCarrier) => {
+                self.probe(now, link, 1, rescues);
+            }
+            State::Initialising { script, part, .. } => {
+                self.answered(now, script, part, code);
+            }
+            State::Idle { .. } => {
+                if let ResultCode::Connect(connect) = code {
+                    self.settle(now, connect);
+                }
+            }
+            State::Checking { .. } => match code {
+                ResultCode::Ok => self.idle(now),
+                ResultCode::Connect(connect) => self.settle(now, connect),
+                _ => {}
+            },
+            State::Answering { .. } => self.answering(now, link, code),
+            State::HangingUp { attempt, part, due } => match (part, code) {
+                (HangUp::Dtr { .. }, ResultCode::NoCarrier) => {
+                    let part = HangUp::Dtr { told: true };
+                    self.enter(State::HangingUp { attempt, part, due });
+                }
+                (
+                    HangUp::Escaping(Escape::Hook),
+                    // Some modems take it for an error to hang up twice.
+                    ResultCode::Ok | ResultCode::NoCarrier | ResultCode::Error,
+                ) => self.hung_up(now),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// The modem said `RING`.
+    fn rang(&mut self, now: Instant, number: Option<Number>) {
+        let (count, number) = self.ringing.ring(now, number);
+        self.tell(Event::Ring { count, number });
+        if self.ringing.verdict(&self.options) == Verdict::Refuse {
+            let number = self.ringing.refuse();
+            self.tell(Event::Refused { number });
+        }
+    }
+
+    /// The modem answered a command of the initialisation, or said something else meanwhile.
+    fn answered(&mut self, now: Instant, script: Script, part: Part, code: ResultCode) {
+        let accepted = match code {
+            ResultCode::Ok => true,
+            ResultCode::Error
+            | ResultCode::NoCarrier
+            | ResultCode::NoDialTone
+            | ResultCode::Busy
+            | ResultCode::NoAnswer => false,
+            // It had been left to answer by itself.
+            ResultCode::Connect(connect) if self.ringing.rings() => {
+                return self.settle(now, connect);
+            }
+            // It dialled: see command.rs.
+            ResultCode::Connect(_) => return self.end_call(now, false),
+            _ => return,
+        };
+        match part {
+            // Late, or doubled.
+            Part::Pause { .. } | Part::FormPause { .. } => {}
+            Part::Sent { attempt } => self.conclude(now, script, accepted, attempt),
+            Part::FormSent {
+                accepted: command,
+                attempt,
+            } => {
+                if accepted || attempt > 1 {
+                    self.go_on(now, script.after(command));
+                } else {
+                    let part = Part::FormPause {
+                        accepted: command,
+                        attempt: attempt + 1,
+                    };
+                    self.pause(now, script, part);
+                }
+            }
+        }
+    }
+
+    /// The command at `script` was answered, or not within its time.
+    fn conclude(&mut self, now: Instant, script: Script, accepted: bool, attempt: u8) {
+        let Some(row) = script.current() else {
+            return self.ready(now);
+        };
+        match row.need {
+            Need::Must if !accepted && attempt == 1 => {
+                return self.pause(now, script, Part::Pause { attempt: 2 });
+            }
+            Need::Must => {
+                if !accepted {
+                    self.warn(Fault::Crippled);
+                }
+                if row.command == command::RESET {
+                    self.escape = command::PLUS;
+                    let part = Part::Pause { attempt: 1 };
+                    return self.enter(State::Initialising {
+                        script: script.after(accepted),
+                        part,
+                        due: now + RESET_SETTLE,
+                    });
+                }
+                return self.go_on(now, script.after(accepted));
+            }
+            Need::Owner if !accepted => self.warn(Fault::InitRefused),
+            Need::Should | Need::May | Need::Number | Need::Owner => {}
+        }
+        if row.command == command::SET_ESCAPE && accepted {
+            self.escape = command::OWN_ESCAPE;
+        }
+        let part = Part::FormPause {
+            accepted,
+            attempt: 1,
+        };
+        self.pause(now, script, part);
+    }
+
+    /// Goes to the next command that is to be sent.
+    fn go_on(&mut self, now: Instant, mut script: Script) {
+        let hurry = self.ringing.verdict(&self.options) == Verdict::Answer;
+        while let Some(row) = script.current() {
+            let skip = match row.need {
+                Need::Must | Need::Should => false,
+                Need::May => hurry,
+                Need::Number => hurry || !self.options.wants_numbers(),
+                Need::Owner => hurry || self.options.init.is_empty(),
+            };
+            if !skip {
+                return self.pause(now, script, Part::Pause { attempt: 1 });
+            }
+            script = script.after(true);
+        }
+        self.ready(now);
+    }
+
+    /// What the modem says while it answers a call.
+    fn answering(&mut self, now: Instant, link: &mut Link, code: ResultCode) {
+        let State::Answering { rings, rate, .. } = &mut self.state else {
+            return;
+        };
+        match code {
+            ResultCode::Ring(_) => {
+                // One may have crossed our ATA; with the second, the modem has not taken it.
+                *rings += 1;
+                if *rings >= 2 {
+                    *rings = 0;
+                    say(link, command::ANSWER);
+                }
+            }
+            ResultCode::Rate(told) => *rate = Some(told),
+            ResultCode::Connect(mut connect) => {
+                connect.rate = rate.or(connect.rate);
+                self.settle(now, connect);
+            }
+            ResultCode::Code(code) if code >= 10 => {
+                let mut connect = result::connect_by_number(code);
+                connect.rate = *rate;
+                self.settle(now, connect);
+            }
+            ResultCode::NoCarrier
+            | ResultCode::NoAnswer
+            | ResultCode::Busy
+            | ResultCode::NoDialTone => self.not_connected(now, Failure::NoCarrier),
+            ResultCode::Error => self.not_connected(now, Failure::Refused),
+            ResultCode::NotData => {
+                self.tell(Event::NotConnected(Failure::NotData));
+                self.end_call(now, false);
+            }
+            // OK before CONNECT is no end.
+            ResultCode::Ok | ResultCode::Number(_) | ResultCode::Code(_) | ResultCode::Other => {}
+        }
+    }
+
+    /// The state's time is over.
+    fn waited(&mut self, now: Instant, link: &mut Link, dcd: Circuit) {
+        match self.state {
+            State::Starting => {
+                link.discard_output();
+                self.tell(Event::Dtr(false));
+                let due = now + WAKE;
+                self.enter(State::Waking { dtr: false, due });
+            }
+            State::Waking { dtr: false, .. } => {
+                self.tell(Event::Dtr(true));
+                let due = now + WAKE;
+                self.enter(State::Waking { dtr: true, due });
+            }
+            State::Waking { dtr: true, .. } => self.probe(now, link, 1, 0),
+            State::Probing {
+                attempt, rescues, ..
+            } => self.unanswered(now, link, attempt, rescues),
+            State::Rescuing {
+                escape, rescues, ..
+            } => self.rescue(now, link, escape, rescues),
+            State::Initialising { script, part, .. } => self.tell_modem(now, link, script, part),
+            State::Idle { .. } => {
+                say(link, command::ATTENTION);
+                let due = now + CHECK_PATIENCE;
+                self.enter(State::Checking { attempt: 1, due });
+            }
+            State::Checking { .. } if self.ringing.verdict(&self.options) == Verdict::Answer => {
+                self.take_call(now, link);
+            }
+            State::Checking { attempt: 1, .. } => {
+                say(link, command::ATTENTION);
+                let due = now + CHECK_PATIENCE;
+                self.enter(State::Checking { attempt: 2, due });
+            }
+            State::Checking { .. } => self.probe(now, link, 1, 0),
+            State::Answering { .. } => {
+                self.tell(Event::NotConnected(Failure::Timeout));
+                self.end_call(now, false);
+            }
+            State::Settling {
+                ref connect,
+                carrier_seen,
+                ..
+            } => {
+                let connect = connect.clone();
+                let watch = Watch::new(now, self.options.carrier, connect.numeric, carrier_seen);
+                self.tell(Event::Connected(connect));
+                self.enter(State::Online(watch));
+            }
+            // It waits by itself.
+            State::Online(_) => {}
+            State::HangingUp { attempt, part, .. } => {
+                self.end(now, link, dcd, attempt, part);
+            }
+            State::Closed { .. } | State::Reopening { .. } => {
+                self.tell(Event::Reopen);
+                let due = now + REOPEN;
+                self.enter(State::Reopening { due });
+            }
+        }
+    }
+
+    /// Sends `AT`.
+    fn probe(&mut self, now: Instant, link: &mut Link, attempt: u8, rescues: u8) {
+        say(link, command::ATTENTION);
+        self.enter(State::Probing {
+            attempt,
+            rescues,
+            due: now + PROBE,
+        });
+    }
+
+    fn unanswered(&mut self, now: Instant, link: &mut Link, attempt: u8, rescues: u8) {
+        if attempt < PROBES {
+            return self.probe(now, link, attempt + 1, rescues);
+        }
+        if rescues >= 2 {
+            return self.out_of_order(now, Fault::Silent);
+        }
+        link.put(command::END_TRANSMISSION);
+        self.enter(State::Rescuing {
+            escape: Escape::Before,
+            rescues: rescues + 1,
+            due: now + GUARD,
+        });
+    }
+
+    /// From data state into command state. What the escape character is nobody knows for sure: a
+    /// gateway that crashed in a call may have set its own.
+    fn rescue(&mut self, now: Instant, link: &mut Link, escape: Escape, rescues: u8) {
+        let (escape, patience) = match escape {
+            Escape::Before => {
+                let own = rescues > 1;
+                link.put(
+                    &[if own {
+                        command::OWN_ESCAPE
+                    } else {
+                        command::PLUS
+                    }; 3],
+                );
+                (Escape::After, GUARD)
+            }
+            Escape::After => {
+                say(link, command::HOOK);
+                (Escape::Hook, HOOK_PATIENCE)
+            }
+            Escape::Hook => return self.probe(now, link, 1, rescues),
+        };
+        self.enter(State::Rescuing {
+            escape,
+            rescues,
+            due: now + patience,
+        });
+    }
+
+    /// Sends the command at `script`, or finds that it was not answered.
+    fn tell_modem(&mut self, now: Instant, link: &mut Link, script: Script, part: Part) {
+        let Some(row) = script.current() else {
+            return self.ready(now);
+        };
+        let (part, due) = match part {
+            Part::Pause { attempt } => {
+                if row.need == Need::Owner {
+                    let init = &self.options.init;
+                    let named = init
+                        .get(..2)
+                        .is_some_and(|head| head.eq_ignore_ascii_case("AT"));
+                    if !named {
+                        link.put(command::ATTENTION.as_bytes());
+                    }
+                    // A control character would be a command of its own.
+                    for octet in init.bytes().filter(|octet| matches!(octet, b' '..=b'~')) {
+                        link.put(&[octet]);
+                    }
+                }
+                say(link, row.command);
+                let patience = if row.command == command::RESET {
+                    RESET_PATIENCE
+                } else {
+                    PATIENCE
+                };
+                (Part::Sent { attempt }, now + patience)
+            }
+            Part::FormPause { accepted, attempt } => {
+                say(link, command::FORM);
+                (Part::FormSent { accepted, attempt }, now + PATIENCE)
+            }
+            // Without these nothing works: find out whether the modem is still there.
+            Part::Sent { .. } if row.need == Need::Must => {
+                return self.unanswered(now, link, PROBES, 0);
+            }
+            Part::FormSent { .. } => return self.unanswered(now, link, PROBES, 0),
+            // Perhaps the modem is dialling: what comes next ends that.
+            Part::Sent { attempt } => return self.conclude(now, script, false, attempt),
+        };
+        self.enter(State::Initialising { script, part, due });
+    }
+
+    /// Tells the modem to take the call.
+    fn take_call(&mut self, now: Instant, link: &mut Link) {
+        self.ringing.forget();
+        say(link, command::ANSWER);
+        self.tell(Event::Answering);
+        self.enter(State::Answering {
+            rings: 0,
+            rate: None,
+            due: now + ANSWER,
+        });
+    }
+
+    fn settle(&mut self, now: Instant, connect: Connect) {
+        self.ringing.forget();
+        self.enter(State::Settling {
+            connect,
+            carrier_seen: false,
+            line_feed: true,
+            due: now + SETTLE,
+        });
+    }
+
+    fn not_connected(&mut self, now: Instant, failure: Failure) {
+        self.tell(Event::NotConnected(failure));
+        self.go_on(now, Script::between_calls());
+    }
+
+    fn end_call(&mut self, now: Instant, told: bool) {
+        self.enter(State::HangingUp {
+            attempt: 1,
+            part: HangUp::Start { told },
+            due: now,
+        });
+    }
+
+    /// Hangs up, step by step.
+    fn end(&mut self, now: Instant, link: &mut Link, dcd: Circuit, attempt: u8, part: HangUp) {
+        let (part, patience) = match part {
+            HangUp::Start { told } => {
+                link.discard_output();
+                if !told {
+                    link.consume(link.peek().len());
+                }
+                self.skipping = false;
+                self.tell(Event::DiscardOutput);
+                self.tell(Event::Dtr(false));
+                (HangUp::Dtr { told }, DTR_OFF)
+            }
+            HangUp::Dtr { told } => {
+                self.tell(Event::Dtr(true));
+                if dcd == Circuit::Off {
+                    return self.hung_up(now);
+                }
+                if told {
+                    say(link, command::HOOK);
+                    (HangUp::Escaping(Escape::Hook), HOOK_PATIENCE)
+                } else {
+                    (HangUp::Escaping(Escape::Before), GUARD)
+                }
+            }
+            HangUp::Escaping(Escape::Before) => {
+                // Some modems say OK to S2 and keep to the plus sign.
+                let octet = if attempt == 2 {
+                    command::PLUS
+                } else {
+                    self.escape
+                };
+                link.put(&[octet; 3]);
+                (HangUp::Escaping(Escape::After), GUARD)
+            }
+            HangUp::Escaping(Escape::After) => {
+                say(link, command::HOOK);
+                (HangUp::Escaping(Escape::Hook), HOOK_PATIENCE)
+            }
+            HangUp::Escaping(Escape::Hook) if attempt < HANG_UPS => {
+                return self.enter(State::HangingUp {
+                    attempt: attempt + 1,
+                    part: HangUp::Start { told: false },
+                    due: now,
+                });
+            }
+            HangUp::Escaping(Escape::Hook) => {
+                self.tell(Event::HungUp { verified: false });
+                return self.out_of_order(now, Fault::StillOffHook);
+            }
+            HangUp::Done => return self.go_on(now, Script::between_calls()),
+        };
+        let due = now + patience;
+        self.enter(State::HangingUp { attempt, part, due });
+    }
+
+    fn hung_up(&mut self, now: Instant) {
+        self.tell(Event::HungUp { verified: true });
+        self.enter(State::HangingUp {
+            attempt: 1,
+            part: HangUp::Done,
+            due: now + LATE_ANSWERS,
+        });
+    }
+
+    fn pause(&mut self, now: Instant, script: Script, part: Part) {
+        let due = now + PAUSE;
+        self.enter(State::Initialising { script, part, due });
+    }
+
+    fn ready(&mut self, now: Instant) {
+        self.failures = 0;
+        self.tell(Event::Ready);
+        self.idle(now);
+    }
+
+    fn idle(&mut self, now: Instant) {
+        let check = now + CHECK;
+        self.enter(State::Idle { check });
+    }
+
+    /// Nothing goes any more: reopen the device, later each time.
+    fn out_of_order(&mut self, now: Instant, fault: Fault) {
+        if self.failures == 0 {
+            self.tell(Event::Fault(fault));
+        }
+        self.ringing.forget();
+        let back_off = Duration::from_secs(1 << self.failures.min(6));
+        self.failures = self.failures.saturating_add(1);
+        let due = now + back_off.min(LONGEST_BACK_OFF);
+        self.enter(State::Closed { due });
+    }
+
+    /// Whether a RING is not a new call's.
+    fn busy(&self) -> bool {
+        matches!(
+            self.state,
+            State::Answering { .. }
+                | State::Settling { .. }
+                | State::Online(_)
+                | State::Closed { .. }
+                | State::Reopening { .. }
+        )
+    }
+
+    /// Tells of something refused, once for each opening of the device.
+    fn warn(&mut self, fault: Fault) {
+        if !mem::replace(&mut self.warned, true) {
+            self.tell(Event::Fault(fault));
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        // At most four a turn; the session may add three by its own calls between two steps.
+        let told = self.events.push_back(event);
+        debug_assert!(told.is_ok(), "events are taken after every turn");
+    }
+
+    fn enter(&mut self, state: State) {
+        log::debug!("{:?} -> {:?}", self.state, state);
+        self.state = state;
+    }
+}
+
+/// Sends a command. Only CR ends it: some modems take a LF behind `ATA` for a key that was pressed.
+fn say(link: &mut Link, command: &str) {
+    link.put(command.as_bytes());
+    link.put(b"\r");
+}

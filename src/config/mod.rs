@@ -1,13 +1,27 @@
 //! The configuration: parsed once, valid ever after.
 //!
-//! It *is* the list of commands that recreates it (design §6): [`crate::console`] reads these
-//! commands one by one into a [`Config`] and prints them back. Every limit of the library stands
-//! here with its reason.
+//! It *is* the list of commands that recreates it: [`Config::apply`] obeys them one by one,
+//! [`Config::line`] prints them back, and reading what was printed gives the same again. Every
+//! limit of the library stands here with its reason.
+//!
+//! ```text
+//! line -> words -> grammar (one table) -> parse -> Config -> print -> line
+//!                     \-> help, completion and ? of the console
+//! ```
+
+pub mod grammar;
+mod parse;
+mod print;
+pub mod value;
+pub mod words;
 
 use core::fmt;
 
 use hal::Duration;
 use heapless::{String, Vec};
+
+pub use parse::{ConfigError, check};
+pub use print::Secrets;
 
 /// Modem lines: what one board with a USB hub can hold.
 pub const LINES: usize = 8;
@@ -34,6 +48,11 @@ pub const NUMBERS: usize = 16;
 pub const NUMBER_OCTETS: usize = 24;
 /// The whole configuration as text: 32 users of eight commands fit.
 pub const TEXT_OCTETS: usize = 32 * 1024;
+/// One command as it is printed: a source whose host, login and password are all at their limits
+/// does not fit, and is refused; any that somebody has does.
+pub const LINE_OCTETS: usize = 512;
+/// Size of the ring unless `store` says otherwise.
+pub const STORE_DEFAULT_OCTETS: u64 = 256 << 20;
 
 /// `NAME` of a user, a line or this machine.
 pub type Name = String<NAME_OCTETS>;
@@ -45,6 +64,9 @@ pub type Path = String<PATH_OCTETS>;
 pub struct Secret(String<SECRET_OCTETS>);
 
 impl Secret {
+    /// What is printed in place of a secret; no secret itself.
+    pub const MASK: &'static str = "********";
+
     /// Takes `text` as a secret; `None` if it is longer than [`SECRET_OCTETS`].
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
@@ -67,13 +89,13 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("********")
+        f.write_str(Self::MASK)
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("********")
+        f.write_str(Self::MASK)
     }
 }
 
@@ -315,6 +337,12 @@ impl Config {
         }
     }
 
+    /// The line called `name`.
+    #[must_use]
+    pub fn modem_line(&self, name: &str) -> Option<&Line> {
+        self.lines.iter().find(|line| line.name == name)
+    }
+
     /// The user called `name`; names are compared octet by octet.
     #[must_use]
     pub fn user(&self, name: &str) -> Option<&User> {
@@ -325,6 +353,55 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Line {
+    /// Speed between DTE and DCE unless said otherwise, in bit/s.
+    pub const SPEED: u32 = 115_200;
+    /// Rings unless said otherwise.
+    pub const RINGS: u8 = 1;
+
+    /// A line with every choice at its default.
+    #[must_use]
+    pub const fn new(name: Name, device: Device) -> Self {
+        Self {
+            name,
+            device,
+            rings: Self::RINGS,
+            carrier: Carrier::Auto,
+            init: String::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+        }
+    }
+
+    /// After how many rings to answer: two at least where the number decides, since it comes
+    /// after the first.
+    #[must_use]
+    pub fn rings_to_answer(&self) -> u8 {
+        match self.allow.is_empty() && self.deny.is_empty() {
+            true => self.rings,
+            false => self.rings.max(2),
+        }
+    }
+}
+
+impl Scheme {
+    /// How its URLs begin.
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Pop3 => "pop3://",
+        }
+    }
+
+    /// Its well-known port.
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Pop3 => 110,
+        }
     }
 }
 
@@ -346,3 +423,49 @@ impl User {
         }
     }
 }
+
+/// A choice of one word out of a few.
+trait Choosable: Copy + PartialEq + Sized + 'static {
+    /// Every word, and what it chooses.
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// What `word` chooses.
+    fn named(word: &str) -> Option<Self> {
+        let row = Self::WORDS.iter().find(|(name, _)| *name == word);
+        row.map(|(_, choice)| *choice)
+    }
+
+    /// The word for it.
+    fn word(self) -> &'static str {
+        let row = Self::WORDS.iter().find(|(_, choice)| *choice == self);
+        row.map_or("", |(name, _)| name)
+    }
+}
+
+impl Choosable for Carrier {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("dcd", Self::Dcd),
+        ("text", Self::Text),
+        ("none", Self::None),
+    ];
+}
+
+impl Choosable for TakenBy {
+    const WORDS: &'static [(&'static str, Self)] = &[("dele", Self::Dele), ("retr", Self::Retr)];
+}
+
+impl Choosable for CommitAt {
+    const WORDS: &'static [(&'static str, Self)] = &[("quit", Self::Quit), ("dele", Self::Dele)];
+}
+
+impl Choosable for Order {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("arrival", Self::Arrival),
+        ("newest", Self::Newest),
+        ("size", Self::Size),
+    ];
+}
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,9 @@ pub mod link;
 pub mod hayes;
 pub mod pop3;
 
+// The LAN's side.
+pub mod poll;
+
 // What both sides meet in.
 pub mod store;
 

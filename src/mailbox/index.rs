@@ -1,0 +1,477 @@
+//! The mailbox index on the medium: what is written down of each change, in postcard form.
+//!
+//! An [`Entry`] is an absolute write ("row 7: lan = Absent"), so replaying one twice, or over a
+//! snapshot that already shows it, changes nothing. A snapshot is a run of entries that recreates
+//! the ledger: accounts and counters first, then the rows, slot by slot.
+//!
+//! postcard is positional: a moved field would be another format. So the form is frozen: variants
+//! are only ever appended, [`RowV1`] never changes, and a test holds the golden octets. The store
+//! frames the entries and carries [`FORMAT`] beside them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Identity;
+use crate::reconcile::Key;
+use crate::store::Place;
+
+use super::ledger::{Habit, Ledger, SourceRecord};
+use super::row::{Lan, Row, Taken};
+
+/// Version of the form of the entries; carried in the first octet of every journal entry and
+/// snapshot part.
+pub const FORMAT: u8 = 1;
+
+/// The longest entry in octets: a row with every field at its greatest.
+pub const ENTRY_OCTETS: usize = 80;
+
+/// One change of the ledger. Append variants, never move them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry<'a> {
+    /// The slot holds this row.
+    Row(u32, RowV1),
+    /// The row's `lan`, and the day it was written.
+    Lan(u32, u8, u16),
+    /// The row's `taken`, and the call that did it.
+    Taken(u32, u8, u16),
+    /// The row's copy, and its size in octets.
+    Copy(u32, Option<u32>, u32),
+    /// The row's key.
+    Key(u32, [u8; 16]),
+    /// What was seen of the row's mail without copying it: size, identity.
+    Seen(u32, u32, Option<[u8; 8]>),
+    /// The slot is free.
+    Gone(u32),
+    /// An account: number, name.
+    Account(u8, &'a str),
+    /// What is known of an account's source: fingerprint, visited, habit.
+    Source(u8, u64, bool, u8),
+    /// Counters: the next UID, the latest call.
+    Counters(u32, u32),
+}
+
+/// A row, frozen: 48 octets as most rows are. Hashes are arrays, since random numbers only grow
+/// as variable-length integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowV1 {
+    key: [u8; 16],
+    identity: Option<[u8; 8]>,
+    size: u32,
+    uid: u32,
+    copy: Option<u32>,
+    since: u16,
+    call: u16,
+    user: u8,
+    /// `lan` in the low four bits, `taken` in the high ones.
+    facts: u8,
+}
+
+/// An entry that this program cannot read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl<'a> Entry<'a> {
+    /// Writes the entry into `out`; returns what was written, or `None` if it does not fit.
+    pub fn write<'o>(&self, out: &'o mut [u8]) -> Option<&'o mut [u8]> {
+        postcard::to_slice(self, out).ok()
+    }
+
+    /// Reads the first entry of `octets`; returns it and what follows.
+    ///
+    /// # Errors
+    /// [`Unreadable`] if no entry stands there.
+    pub fn read(octets: &'a [u8]) -> Result<(Self, &'a [u8]), Unreadable> {
+        postcard::take_from_bytes(octets).map_err(|_| Unreadable)
+    }
+
+    /// Makes the change in `ledger`. A slot or an account that is not there is left alone.
+    pub fn apply(&self, ledger: &mut Ledger<'_>) {
+        match *self {
+            Self::Row(slot, row) => {
+                if let Some(row) = row.thaw() {
+                    ledger.put(slot, row);
+                }
+            }
+            Self::Lan(slot, lan, since) => {
+                if let (Some(row), Some(lan)) = (ledger.row_mut(slot), thaw_lan(lan)) {
+                    (row.lan, row.since) = (lan, since);
+                }
+            }
+            Self::Taken(slot, taken, call) => {
+                if let (Some(row), Some(taken)) = (ledger.row_mut(slot), thaw_taken(taken)) {
+                    (row.taken, row.call) = (taken, call);
+                }
+            }
+            Self::Copy(slot, copy, size) => {
+                if let Some(row) = ledger.row_mut(slot) {
+                    (row.copy, row.size) = (copy.map(Place), size);
+                }
+            }
+            Self::Key(slot, key) => ledger.rekey(slot, thaw_key(key)),
+            Self::Seen(slot, size, identity) => {
+                if let Some(row) = ledger.row_mut(slot) {
+                    (row.size, row.identity) = (size, identity.map(thaw_identity));
+                }
+            }
+            Self::Gone(slot) => ledger.remove(slot),
+            Self::Account(user, name) => {
+                if let (Some(account), Ok(name)) = (ledger.account_mut(user), name.try_into()) {
+                    account.name = name;
+                }
+            }
+            Self::Source(user, fingerprint, visited, habit) => {
+                if let (Some(account), Some(habit)) = (ledger.account_mut(user), thaw_habit(habit))
+                {
+                    account.source = SourceRecord {
+                        fingerprint,
+                        visited,
+                        habit,
+                    };
+                }
+            }
+            Self::Counters(next_uid, calls) => {
+                ledger.raise_uid(next_uid);
+                ledger.raise_calls(calls);
+            }
+        }
+    }
+}
+
+impl RowV1 {
+    /// The row as it is written.
+    #[must_use]
+    pub fn freeze(row: &Row) -> Self {
+        Self {
+            key: freeze_key(row.key),
+            identity: row.identity.map(freeze_identity),
+            size: row.size,
+            uid: row.uid,
+            copy: row.copy.map(|place| place.0),
+            since: row.since,
+            call: row.call,
+            user: row.user,
+            facts: freeze_lan(row.lan) | freeze_taken(row.taken) << 4,
+        }
+    }
+
+    /// The row as it was; `None` if a fact has a value this program does not know.
+    #[must_use]
+    pub fn thaw(self) -> Option<Row> {
+        Some(Row {
+            key: thaw_key(self.key),
+            identity: self.identity.map(thaw_identity),
+            size: self.size,
+            uid: self.uid,
+            copy: self.copy.map(Place),
+            since: self.since,
+            call: self.call,
+            user: self.user,
+            lan: thaw_lan(self.facts & 0xf)?,
+            taken: thaw_taken(self.facts >> 4)?,
+        })
+    }
+}
+
+/// The part of a snapshot of `ledger` that begins at cursor `from`: writes whole entries into
+/// `out`, returns how many octets and where the next part begins, if there is one.
+///
+/// Cursors: 0 is the counters, 1.. the accounts, then the slots.
+pub fn part(ledger: &Ledger<'_>, from: u32, out: &mut [u8]) -> (usize, Option<u32>) {
+    let accounts = u32::try_from(crate::config::USERS).unwrap_or(0);
+    let end = 1 + 2 * accounts + ledger.used();
+    let mut cursor = from;
+    let mut used = 0;
+    while cursor < end {
+        let entry = if cursor == 0 {
+            Some(Entry::Counters(ledger.next_uid(), ledger.calls()))
+        } else if let Some(at) = cursor.checked_sub(1).filter(|at| *at < 2 * accounts) {
+            account_entry(ledger, at)
+        } else {
+            let slot = cursor - 1 - 2 * accounts;
+            let row = ledger.row(slot);
+            row.map(|row| Entry::Row(slot, RowV1::freeze(row)))
+        };
+        if let Some(entry) = entry {
+            let Some(written) = out.get_mut(used..).and_then(|room| entry.write(room)) else {
+                return (used, Some(cursor));
+            };
+            used += written.len();
+        }
+        cursor += 1;
+    }
+    (used, None)
+}
+
+/// Two entries an account: its name, then its source.
+fn account_entry<'l>(ledger: &'l Ledger<'_>, at: u32) -> Option<Entry<'l>> {
+    let user = u8::try_from(at / 2).ok()?;
+    let account = ledger.account(user)?;
+    if account.name.is_empty() {
+        return None;
+    }
+    if at.is_multiple_of(2) {
+        return Some(Entry::Account(user, &account.name));
+    }
+    let SourceRecord {
+        fingerprint,
+        visited,
+        habit,
+    } = account.source;
+    Some(Entry::Source(
+        user,
+        fingerprint,
+        visited,
+        freeze_habit(habit),
+    ))
+}
+
+/// Applies a part of a snapshot, or one entry of the journal.
+///
+/// # Errors
+/// [`Unreadable`] if an entry could not be read; those before it were applied.
+pub fn restore(ledger: &mut Ledger<'_>, mut octets: &[u8]) -> Result<(), Unreadable> {
+    while !octets.is_empty() {
+        let (entry, rest) = Entry::read(octets)?;
+        entry.apply(ledger);
+        octets = rest;
+    }
+    Ok(())
+}
+
+/// The octets that stand for `key` on the medium.
+#[must_use]
+pub fn freeze_key(key: Key) -> [u8; 16] {
+    let [low, high] = key.0;
+    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+}
+
+/// The octets that stand for `identity` on the medium.
+#[must_use]
+pub fn freeze_identity(identity: Identity) -> [u8; 8] {
+    identity.0.to_le_bytes()
+}
+
+fn thaw_key(octets: [u8; 16]) -> Key {
+    let both = u128::from_le_bytes(octets);
+    let half = |value: u128| u64::try_from(value & u128::from(u64::MAX)).unwrap_or(0);
+    Key([half(both), half(both >> 64)])
+}
+
+fn thaw_identity(octets: [u8; 8]) -> Identity {
+    Identity(u64::from_le_bytes(octets))
+}
+
+/// The number that stands for `lan` on the medium.
+#[must_use]
+pub fn freeze_lan(lan: Lan) -> u8 {
+    match lan {
+        Lan::Unread => 0,
+        Lan::Read => 1,
+        Lan::Absent => 2,
+        Lan::Ours => 3,
+    }
+}
+
+/// The number that stands for `taken` on the medium.
+#[must_use]
+pub fn freeze_taken(taken: Taken) -> u8 {
+    match taken {
+        Taken::No => 0,
+        Taken::Notice => 1,
+        Taken::Full => 2,
+    }
+}
+
+/// The number that stands for `habit` on the medium.
+#[must_use]
+pub fn freeze_habit(habit: Habit) -> u8 {
+    match habit {
+        Habit::Untested => 0,
+        Habit::Keeps => 1,
+        Habit::Consumes => 2,
+    }
+}
+
+fn thaw_lan(number: u8) -> Option<Lan> {
+    match number {
+        0 => Some(Lan::Unread),
+        1 => Some(Lan::Read),
+        2 => Some(Lan::Absent),
+        3 => Some(Lan::Ours),
+        _ => None,
+    }
+}
+
+fn thaw_taken(number: u8) -> Option<Taken> {
+    match number {
+        0 => Some(Taken::No),
+        1 => Some(Taken::Notice),
+        2 => Some(Taken::Full),
+        _ => None,
+    }
+}
+
+fn thaw_habit(number: u8) -> Option<Habit> {
+    match number {
+        0 => Some(Habit::Untested),
+        1 => Some(Habit::Keeps),
+        2 => Some(Habit::Consumes),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        Row {
+            key: Key([u64::MAX, u64::MAX]),
+            identity: Some(Identity(u64::MAX)),
+            size: u32::MAX,
+            uid: u32::MAX - 1,
+            copy: Some(Place(u32::MAX)),
+            since: u16::MAX,
+            call: u16::MAX,
+            user: 31,
+            lan: Lan::Ours,
+            taken: Taken::Full,
+        }
+    }
+
+    /// Each entry's golden octets: changing one is another format.
+    #[test]
+    fn the_form_of_the_entries_is_frozen() {
+        let small = Row {
+            key: Key([1, 2]),
+            identity: None,
+            size: 300,
+            uid: 3,
+            copy: None,
+            since: 4,
+            call: 5,
+            user: 6,
+            lan: Lan::Unread,
+            taken: Taken::No,
+        };
+        let golden: [(Entry<'_>, &[u8]); 11] = [
+            (
+                Entry::Row(7, RowV1::freeze(&small)),
+                &[
+                    0, 7, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0xac, 2, 3, 0, 4, 5,
+                    6, 0,
+                ],
+            ),
+            (
+                Entry::Row(
+                    7,
+                    RowV1::freeze(&Row {
+                        identity: Some(Identity(9)),
+                        copy: Some(Place(8)),
+                        lan: Lan::Ours,
+                        taken: Taken::Full,
+                        ..small
+                    }),
+                ),
+                &[
+                    0, 7, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 9, 0, 0, 0, 0, 0, 0,
+                    0, 0xac, 2, 3, 1, 8, 4, 5, 6, 0x23,
+                ],
+            ),
+            (Entry::Lan(7, 2, 300), &[1, 7, 2, 0xac, 2]),
+            (Entry::Taken(7, 2, 300), &[2, 7, 2, 0xac, 2]),
+            (Entry::Copy(7, Some(1), 300), &[3, 7, 1, 1, 0xac, 2]),
+            (
+                Entry::Key(7, freeze_key(Key([1, 2]))),
+                &[4, 7, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0],
+            ),
+            (
+                Entry::Seen(7, 300, Some(freeze_identity(Identity(1)))),
+                &[5, 7, 0xac, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0],
+            ),
+            (Entry::Gone(300), &[6, 0xac, 2]),
+            (Entry::Account(1, "al"), &[7, 1, 2, b'a', b'l']),
+            (Entry::Source(1, 300, true, 2), &[8, 1, 0xac, 2, 1, 2]),
+            (Entry::Counters(300, 1), &[9, 0xac, 2, 1]),
+        ];
+        for (entry, octets) in golden {
+            let mut out = [0; ENTRY_OCTETS];
+            assert_eq!(entry.write(&mut out).as_deref(), Some(octets), "{entry:?}");
+            assert_eq!(Entry::read(octets), Ok((entry, &[][..])));
+        }
+    }
+
+    #[test]
+    fn the_longest_entry_fits() {
+        let mut out = [0; ENTRY_OCTETS];
+        let name = "n".repeat(crate::config::NAME_OCTETS);
+        for entry in [
+            Entry::Row(u32::MAX, RowV1::freeze(&row())),
+            Entry::Account(31, &name),
+            Entry::Source(31, u64::MAX, true, 2),
+            Entry::Seen(u32::MAX, u32::MAX, Some([u8::MAX; 8])),
+            Entry::Key(u32::MAX, [u8::MAX; 16]),
+        ] {
+            assert!(entry.write(&mut out).is_some(), "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_in_parts_of_any_size_recreates_the_ledger() {
+        let (mut slots, mut index) = ([super::super::Slot::default(); 40], [0; 128]);
+        let mut ledger = Ledger::new(&mut slots, &mut index);
+        for uid in 0..30 {
+            let slot = ledger.vacancy().unwrap();
+            ledger.put(
+                slot,
+                Row {
+                    key: Key([u64::from(uid) * 77, 5]),
+                    uid,
+                    copy: (uid % 3 == 0).then_some(Place(uid)),
+                    ..row()
+                },
+            );
+        }
+        ledger.remove(3);
+        ledger.remove(17);
+        ledger.account_mut(2).unwrap().name = "alice".try_into().unwrap();
+        ledger.account_mut(2).unwrap().source = SourceRecord {
+            fingerprint: 99,
+            visited: true,
+            habit: Habit::Keeps,
+        };
+        for room in ENTRY_OCTETS..400 {
+            let (mut slots, mut index) = ([super::super::Slot::default(); 40], [0; 128]);
+            let mut copy = Ledger::new(&mut slots, &mut index);
+            let mut from = Some(0);
+            while let Some(cursor) = from {
+                let mut out = vec![0; room];
+                let (used, next) = part(&ledger, cursor, &mut out);
+                assert_ne!(next, from);
+                restore(&mut copy, &out[..used]).unwrap();
+                from = next;
+            }
+            let rows =
+                |ledger: &Ledger<'_>| ledger.rows().map(|(s, r)| (s, *r)).collect::<Vec<_>>();
+            assert_eq!(rows(&copy), rows(&ledger), "parts of {room}");
+            assert!(copy.accounts().eq(ledger.accounts()));
+            assert_eq!(copy.next_uid(), ledger.next_uid());
+        }
+    }
+
+    #[test]
+    fn no_octets_make_it_panic() {
+        let (mut slots, mut index) = ([super::super::Slot::default(); 8], [0; 16]);
+        let mut ledger = Ledger::new(&mut slots, &mut index);
+        let mut seed = 7_u32;
+        for _ in 0..20_000 {
+            let octets: Vec<u8> = (0..24)
+                .map(|_| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let octet = (seed >> 24) as u8;
+                    if octet & 1 == 0 { octet % 12 } else { octet }
+                })
+                .collect();
+            let _ = restore(&mut ledger, &octets);
+        }
+    }
+}

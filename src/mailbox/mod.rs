@@ -1,0 +1,412 @@
+//! What both sides meet in: the ledger in memory, its index and the copies in the store.
+//!
+//! ```text
+//! visit --- lan, rows, copies ---> Mailbox: log entry -> journal, then -> Ledger
+//! call  --- taken ------------->                  |
+//!                                  commit: one sync makes all of it durable
+//! ```
+//!
+//! Every change is written down before it is made in memory, and is durable when the ticket of a
+//! later [`Mailbox::commit`] is done. The journal may have no room just now ([`Error::Busy`]):
+//! whoever changes many rows remembers how far it came and goes on at its next step.
+
+pub mod index;
+pub mod ledger;
+pub mod maildrop;
+pub mod row;
+
+use core::fmt;
+use core::hash::Hasher;
+
+use hal::Medium;
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::config::Name;
+use crate::identity::Identity;
+use crate::pop3::Uid;
+use crate::reconcile::Key;
+use crate::store::{AppendError, Place, Store, StoreError, Stored, Ticket, Writer};
+
+use index::{ENTRY_OCTETS, Entry, FORMAT, RowV1};
+use ledger::Full;
+pub use ledger::{Account, Habit, Ledger, Slot, SourceRecord};
+pub use row::{Lan, Offer, Row, Taken};
+
+/// The ledger, and the store it is kept in.
+#[derive(Debug)]
+pub struct Mailbox<'a, M: Medium> {
+    ledger: Ledger<'a>,
+    store: Store<'a, M>,
+    /// Copies that turned out to be damaged, since start.
+    damaged: u32,
+}
+
+/// Why a change was not made. Nothing of it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The journal or the medium takes nothing just now: try again at the next step.
+    Busy,
+    /// The ledger has no free row.
+    LedgerFull,
+    /// The ring has no segment that may be used again.
+    RingFull,
+    /// The medium failed.
+    Medium,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "the store is busy",
+            Self::LedgerFull => "the ledger is full",
+            Self::RingFull => "the ring is full of mail that must stay",
+            Self::Medium => "the store's medium failed",
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<Full> for Error {
+    fn from(_: Full) -> Self {
+        Self::LedgerFull
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::Busy,
+            // An entry is never too long for a page: 128 octets at least.
+            StoreError::TooLong { .. } | StoreError::Fault(_) => Self::Medium,
+        }
+    }
+}
+
+impl From<AppendError> for Error {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Busy => Self::Busy,
+            AppendError::Full => Self::RingFull,
+            AppendError::Closed | AppendError::Fault(_) => Self::Medium,
+        }
+    }
+}
+
+impl<'a, M: Medium> Mailbox<'a, M> {
+    /// A mailbox of what `store` held when `ledger` was filled from it.
+    pub fn new(ledger: Ledger<'a>, store: Store<'a, M>) -> Self {
+        Self {
+            ledger,
+            store,
+            damaged: 0,
+        }
+    }
+
+    /// After a mount, before anything is offered: looks at the copies that the last commit before
+    /// a cut may have left torn, and takes them from their rows if they are.
+    pub fn check_copies(&mut self) {
+        while let Some(slot) = self.ledger.next_doubtful() {
+            let Some(place) = self.ledger.row(slot).and_then(|row| row.copy) else {
+                continue;
+            };
+            if !self.is_whole(place) {
+                self.drop_damaged(slot);
+            }
+        }
+        self.store.settle();
+    }
+
+    /// Drives the store's writing. Returns whether anything moved.
+    pub fn step(&mut self) -> bool {
+        self.store.step(&mut self.ledger)
+    }
+
+    /// The account called `name`, made if there is none; an account that no user of `keep` owns
+    /// gives way, with its rows, when all are in use.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Medium`], or [`Error::LedgerFull`] if every account is kept.
+    pub fn account(&mut self, name: &str, keep: impl Fn(&str) -> bool) -> Result<u8, Error> {
+        if let Some(user) = self.ledger.find_account(name) {
+            return Ok(user);
+        }
+        let stored = Name::try_from(name).map_err(|_| Error::LedgerFull)?;
+        let user = match self.ledger.find_account("") {
+            Some(user) => user,
+            None => self.clear_account(keep)?,
+        };
+        self.log(&Entry::Account(user, name))?;
+        self.log(&Entry::Source(user, 0, false, 0))?;
+        if let Some(account) = self.ledger.account_mut(user) {
+            *account = Account {
+                name: stored,
+                source: SourceRecord::default(),
+            };
+        }
+        Ok(user)
+    }
+
+    /// Remembers what is known of the source of `user`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] or [`Error::Medium`].
+    pub fn set_source(&mut self, user: u8, source: SourceRecord) -> Result<(), Error> {
+        self.change(&Entry::Source(
+            user,
+            source.fingerprint,
+            source.visited,
+            index::freeze_habit(source.habit),
+        ))
+    }
+
+    /// Writes the fact `lan`, if it differs: what a whole listing said on `day`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] or [`Error::Medium`].
+    pub fn set_lan(&mut self, slot: u32, lan: Lan, day: u16) -> Result<(), Error> {
+        if self.ledger.row(slot).is_none_or(|row| row.lan == lan) {
+            return Ok(());
+        }
+        self.change(&Entry::Lan(slot, index::freeze_lan(lan), day))
+    }
+
+    /// Writes the fact `taken`, if it differs: what call `call` took, or took back.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] or [`Error::Medium`].
+    pub fn set_taken(&mut self, slot: u32, taken: Taken, call: u32) -> Result<(), Error> {
+        if self.ledger.row(slot).is_none_or(|row| row.taken == taken) {
+            return Ok(());
+        }
+        let call16 = u16::try_from(call & 0xffff).unwrap_or(0);
+        self.change(&Entry::Taken(slot, index::freeze_taken(taken), call16))?;
+        self.ledger.raise_calls(call);
+        Ok(())
+    }
+
+    /// Gives a row another key: its mail has a new unique-id.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] or [`Error::Medium`].
+    pub fn rekey(&mut self, slot: u32, key: Key) -> Result<(), Error> {
+        if self.ledger.row(slot).is_none_or(|row| row.key == key) {
+            return Ok(());
+        }
+        self.change(&Entry::Key(slot, index::freeze_key(key)))
+    }
+
+    /// Enters a new row.
+    ///
+    /// # Errors
+    /// [`Error::LedgerFull`], [`Error::Busy`] or [`Error::Medium`].
+    pub fn enter(&mut self, row: &Row) -> Result<u32, Error> {
+        let slot = self.ledger.vacancy()?;
+        self.change(&Entry::Row(slot, RowV1::freeze(row)))?;
+        Ok(slot)
+    }
+
+    /// Gives a row another copy, or none; `octets` is the size to show for it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] or [`Error::Medium`].
+    pub fn set_copy(&mut self, slot: u32, copy: Option<Place>, octets: u32) -> Result<(), Error> {
+        self.change(&Entry::Copy(slot, copy.map(|place| place.0), octets))
+    }
+
+    /// Writes down what was seen of a mail without copying it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] or [`Error::Medium`].
+    pub fn set_seen(
+        &mut self,
+        slot: u32,
+        size: u32,
+        identity: Option<Identity>,
+    ) -> Result<(), Error> {
+        let identity = identity.map(index::freeze_identity);
+        self.change(&Entry::Seen(slot, size, identity))
+    }
+
+    /// The copy in `slot` is damaged: the row has none from now on. Counted.
+    pub fn drop_damaged(&mut self, slot: u32) {
+        let Some(size) = self.ledger.row(slot).map(|row| row.size) else {
+            return;
+        };
+        log::warn!("row {slot}: its copy is damaged and will be fetched again");
+        self.damaged += 1;
+        if self.set_copy(slot, None, size).is_err()
+            && let Some(row) = self.ledger.row_mut(slot)
+        {
+            // It will be found damaged again after a restart: no harm.
+            row.copy = None;
+        }
+    }
+
+    /// Starts a copy of the mail that `row` describes; `None` if no writer is free.
+    pub fn begin_copy(&mut self, row: &Row) -> Option<Writer> {
+        let mut head = [0; ENTRY_OCTETS + 1];
+        let length = frame(&Entry::Row(0, RowV1::freeze(row)), &mut head);
+        self.store.begin(head.get(..length).unwrap_or_default())
+    }
+
+    /// Adds `octets` to a copy; returns how many were taken.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if none was, [`Error::RingFull`] or [`Error::Medium`].
+    pub fn append(&mut self, writer: Writer, octets: &[u8]) -> Result<usize, Error> {
+        Ok(self.store.append(writer, octets, &mut self.ledger)?)
+    }
+
+    /// Ends a copy.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); after [`Error::Busy`] ask again.
+    pub fn finish_copy(&mut self, writer: Writer) -> Result<Stored, Error> {
+        Ok(self.store.finish(writer, &mut self.ledger)?)
+    }
+
+    /// Gives up a copy.
+    pub fn abort_copy(&mut self, writer: Writer) {
+        self.store.abort(writer);
+    }
+
+    /// Makes all changes and finished copies so far durable; ask [`committed`](Self::committed).
+    pub fn commit(&mut self) -> Ticket {
+        self.store.commit()
+    }
+
+    /// Whether what `ticket` covers is durable.
+    ///
+    /// # Errors
+    /// [`Error::Medium`] if the medium failed.
+    pub fn committed(&self, ticket: Ticket) -> Result<bool, Error> {
+        self.store.committed(ticket).map_err(|_| Error::Medium)
+    }
+
+    /// Pins the copies of `user`, whose maildrop is open, or lets them go again.
+    pub fn pin(&mut self, user: u8, pinned: bool) {
+        self.ledger.pin(user, pinned);
+    }
+
+    /// A UID counter that was never given out before. It is durable with the row that has it.
+    pub fn fresh_uid(&mut self) -> u32 {
+        self.ledger.fresh_uid()
+    }
+
+    /// The number of a call that begins now.
+    #[must_use]
+    pub fn next_call(&self) -> u32 {
+        self.ledger.calls() + 1
+    }
+
+    /// Takes note that call `number` has begun.
+    pub fn begin_call(&mut self, number: u32) {
+        self.ledger.raise_calls(number);
+    }
+
+    /// The rows and accounts.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger<'a> {
+        &self.ledger
+    }
+
+    /// The store, for reading copies.
+    pub fn store(&mut self) -> &mut Store<'a, M> {
+        &mut self.store
+    }
+
+    /// Copies that turned out to be damaged since start.
+    #[must_use]
+    pub fn damaged(&self) -> u32 {
+        self.damaged
+    }
+
+    /// Octets of the ring that one user's new mail may fill: `percent` of it, or a fair share.
+    #[must_use]
+    pub fn share(&self, percent: Option<u8>) -> u64 {
+        let ring = self.store.geometry().ring();
+        let named = self.ledger.accounts().filter(|(_, a)| !a.name.is_empty());
+        match percent {
+            Some(percent) => ring / 100 * u64::from(percent),
+            None => ring / (named.count() as u64).max(1),
+        }
+    }
+
+    /// The key of unique-id `id`: hashed with this store's own key.
+    #[must_use]
+    pub fn key(&self, id: &[u8]) -> Key {
+        let mut hasher = SipHasher24::new_with_key(self.store.seed());
+        hasher.write(id);
+        let hash = hasher.finish128();
+        Key([hash.h1, hash.h2])
+    }
+
+    /// The UID that callers see for counter `uid`: two characters of this store, then the counter
+    /// in at least four (design 2.10).
+    #[must_use]
+    pub fn uid(&self, uid: u32) -> Uid {
+        const DIGITS: &[u8; 64] =
+            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+        let digit = |value: u32| {
+            let digit = DIGITS.get((value & 63) as usize);
+            char::from(digit.copied().unwrap_or(b'0'))
+        };
+        let [first, second, ..] = *self.store.seed();
+        let mut text = Uid::new();
+        // Eight characters always fit: two, and at most six of six bits each.
+        let _ = text.push(digit(u32::from(first)));
+        let _ = text.push(digit(u32::from(second)));
+        let digits = if uid < 1 << 24 { 4 } else { 6 };
+        for at in (0..digits).rev() {
+            let _ = text.push(digit(uid.checked_shr(6 * at).unwrap_or(0)));
+        }
+        text
+    }
+
+    fn is_whole(&mut self, place: Place) -> bool {
+        let Ok(reader) = self.store.open(place) else {
+            return false;
+        };
+        let mut verifier = self.store.verifier(&reader);
+        loop {
+            if let Some(result) = self.store.verify(&mut verifier, usize::MAX) {
+                return result.is_ok();
+            }
+        }
+    }
+
+    /// Frees an account that nobody keeps, with its rows.
+    fn clear_account(&mut self, keep: impl Fn(&str) -> bool) -> Result<u8, Error> {
+        let spare = self.ledger.accounts().find(|(_, a)| !keep(&a.name));
+        let user = spare.map(|(user, _)| user).ok_or(Error::LedgerFull)?;
+        for slot in 0..self.ledger.used() {
+            if self.ledger.row(slot).is_some_and(|row| row.user == user) {
+                self.change(&Entry::Gone(slot))?;
+            }
+        }
+        Ok(user)
+    }
+
+    /// Writes `entry` down and makes it so.
+    fn change(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
+        self.log(entry)?;
+        entry.apply(&mut self.ledger);
+        Ok(())
+    }
+
+    fn log(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
+        let mut octets = [0; ENTRY_OCTETS + 1];
+        let length = frame(entry, &mut octets);
+        let framed = octets.get(..length).unwrap_or_default();
+        Ok(self.store.log(framed)?)
+    }
+}
+
+/// Writes the version and `entry` into `out`; returns the length.
+fn frame(entry: &Entry<'_>, out: &mut [u8; ENTRY_OCTETS + 1]) -> usize {
+    let [version, rest @ ..] = out;
+    *version = FORMAT;
+    // ENTRY_OCTETS is the longest entry's length: a test holds it.
+    entry.write(rest).map_or(0, |written| 1 + written.len())
+}

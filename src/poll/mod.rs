@@ -1,5 +1,5 @@
-//! Visits to the LAN server: when they begin.
-//!
-//! [`schedule`] says when; whoever visits tells it how that went.
+//! The LAN's side: when to visit a server, and one visit to it.
 
+mod copying;
 pub mod schedule;
+pub mod visit;

@@ -28,6 +28,7 @@ mod transfer;
 #[cfg(test)]
 mod tests;
 
+use core::fmt;
 use core::ops::ControlFlow;
 
 use hal::Duration;
@@ -96,6 +97,19 @@ pub enum EndReason {
     LoginFailures,
     /// A message could not be read to its end, or `QUIT` could not be made durable.
     StoreFault,
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Quit => "quit",
+            Self::Autologout => "autologout: nothing came, or nothing drained",
+            Self::CallLimit => "the call limit was reached",
+            Self::TooManyErrors => "too many bad commands",
+            Self::LoginFailures => "too many wrong passwords",
+            Self::StoreFault => "the store failed",
+        })
+    }
 }
 
 /// One session's server engine.

@@ -1,0 +1,398 @@
+//! The copying of a visit: bodies in, copies and rows out.
+//!
+//! ```text
+//! TOP n 99999999 --Body--> writer of the ring --BodyEnd--> long enough? --> row, with its copy
+//!                                                             |no
+//!                                                             v
+//!                                  again by RETR, once: the same? then LIST is wrong, not TOP
+//! ```
+//!
+//! A copy counts only when its terminator came and it is not shorter than `LIST` said; longer is
+//! harmless (Dovecot leaves the last CR LF out of its figure). A short one is asked for again
+//! after all others: if it comes the same by `RETR`, the server's sizes are not exact, and after
+//! two such proofs short bodies are believed; if `RETR` gives more, this server's `TOP` cuts, and
+//! that body is taken. Anything else waits for the next visit, and enters nothing.
+
+use hal::Medium;
+
+use crate::identity::HeaderReader;
+use crate::mailbox::{self, Mailbox, Taken};
+use crate::pop3::client::{Event as Reply, Kind, Request};
+use crate::reconcile::{Errand, Verdict};
+use crate::store::{Stored, Writer};
+
+use super::visit::{ALL_LINES, Failure, Goal, NextVisit, Round, Run, Turn, unexpected};
+
+/// A commit at the latest after so many mails: eight share one flush.
+const BATCH_MAILS: u32 = 8;
+
+/// .. or so many octets.
+const BATCH_OCTETS: u64 = 1 << 20;
+
+/// Mails that came too short and are asked for again in the same visit.
+const DOUBTS: usize = 16;
+
+/// So many mails must have come the same twice before a server's sizes are held to be inexact.
+const PROOFS: u32 = 2;
+
+/// Bodies on their way: asked for as far as `asked`, read as far as `at`.
+#[derive(Debug)]
+pub(super) struct Copying {
+    asked: usize,
+    at: usize,
+    body: Option<Body>,
+    /// Asked for and not answered: by `TOP` or `RETR`.
+    doubts: heapless::Vec<Doubt, DOUBTS>,
+    /// Mails too short that found no room among the doubts, or came short again.
+    short: u32,
+    /// Bodies shorter than announced that came the same twice.
+    proofs: u32,
+    /// `TOP` cuts mails, or there is none: `RETR` is used.
+    by_retr: bool,
+    /// The second pass: what was too short comes again.
+    again: bool,
+    /// Since the latest commit.
+    mails: u32,
+    octets: u64,
+}
+
+/// A mail that came too short.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    at: usize,
+    octets: u64,
+    crc: u32,
+}
+
+/// The body that is being read.
+#[derive(Debug)]
+struct Body {
+    uid: u32,
+    /// `None` where the ring has no room for it: the rest is read and thrown away.
+    writer: Option<Writer>,
+    full: bool,
+    header: HeaderReader,
+    octets: u64,
+    /// Octets of the piece that the ring has not taken yet.
+    held: core::ops::Range<usize>,
+    ended: bool,
+    copied: Option<Stored>,
+}
+
+impl Copying {
+    pub(super) fn new() -> Self {
+        Self {
+            asked: 0,
+            at: 0,
+            body: None,
+            doubts: heapless::Vec::new(),
+            short: 0,
+            proofs: 0,
+            by_retr: false,
+            again: false,
+            mails: 0,
+            octets: 0,
+        }
+    }
+
+    /// One turn; `None` when all is copied.
+    pub(super) fn turn<M: Medium>(
+        &mut self,
+        run: &mut Run,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<Option<Turn>, Failure> {
+        self.ask(run, round);
+        if self.body.as_ref().is_some_and(|body| !body.held.is_empty()) {
+            return self.store(run, round).map(Some);
+        }
+        if self.body.as_ref().is_some_and(|body| body.ended) {
+            return self.finish(run, round).map(Some);
+        }
+        let Some(at) = run.next_errand(round, self.at, Errand::Copy) else {
+            return Ok(self.next_pass(run, round));
+        };
+        self.at = at;
+        if self.body.is_none() && !self.begin(run, round) {
+            return Ok(Some(Turn::Wait));
+        }
+        match run.reply(round) {
+            None => return Ok(Some(Turn::Wait)),
+            Some(Reply::Body { length }) => {
+                if let Some(body) = &mut self.body {
+                    let piece = run.piece.get(..length).unwrap_or_default();
+                    body.header.read(piece);
+                    body.octets += length as u64;
+                    body.held = 0..length;
+                }
+            }
+            Some(Reply::BodyEnd { .. }) => {
+                if let Some(body) = &mut self.body {
+                    body.ended = true;
+                }
+            }
+            Some(Reply::Refused {
+                kind: Kind::Top { .. },
+                ..
+            }) if !run.capabilities.top && !self.by_retr => {
+                // No TOP at all: what was asked ahead is refused as well, and asked again.
+                self.by_retr = true;
+                self.forget(round.mailbox);
+                self.asked = self.at;
+                if run.client.outstanding() > 0 {
+                    return Err(Failure::Closed);
+                }
+            }
+            Some(Reply::Refused { .. }) => {
+                // Read at the desk since it was listed: the next listing tells.
+                self.forget(round.mailbox);
+                self.pass(run, round);
+            }
+            Some(other) => return Err(unexpected(other)),
+        }
+        Ok(Some(Turn::Again))
+    }
+
+    /// Gives up what was begun.
+    pub(super) fn abandon<M: Medium>(&mut self, mailbox: &mut Mailbox<'_, M>) {
+        self.forget(mailbox);
+    }
+
+    /// Asks for bodies, ahead of the replies where the server can pipeline.
+    fn ask<M: Medium>(&mut self, run: &mut Run, round: &mut Round<'_, '_, '_, M>) {
+        while let Some(at) = run.next_errand(round, self.asked, Errand::Copy) {
+            // Until the server's TOP is known to work, one at a time.
+            if run.report.copied == 0 && run.client.outstanding() > 0 {
+                return;
+            }
+            let number = run.number(round, at);
+            let request = if self.by_retr || self.again {
+                Request::Retr(number)
+            } else {
+                let lines = ALL_LINES;
+                Request::Top { number, lines }
+            };
+            if !run.ask_ahead(round, request) {
+                return;
+            }
+            self.asked = at + 1;
+        }
+    }
+
+    /// Makes ready to take the body of entry `at`; false if that must wait.
+    fn begin<M: Medium>(&mut self, run: &mut Run, round: &mut Round<'_, '_, '_, M>) -> bool {
+        let Some(&entry) = round.tables.listing.get(self.at) else {
+            return false;
+        };
+        let known = match entry.verdict {
+            Verdict::Known(slot) | Verdict::Rekeyed(slot) => round.mailbox.ledger().row(slot),
+            _ => None,
+        };
+        let uid = match known.map(|row| row.uid) {
+            Some(uid) => uid,
+            None => round.mailbox.fresh_uid(),
+        };
+        let row = run.row(round, &entry, uid, Taken::No);
+        let Some(writer) = round.mailbox.begin_copy(&row) else {
+            return false;
+        };
+        self.body = Some(Body {
+            uid,
+            writer: Some(writer),
+            full: false,
+            header: HeaderReader::new(),
+            octets: 0,
+            held: 0..0,
+            ended: false,
+            copied: None,
+        });
+        true
+    }
+
+    /// Moves the held octets into the ring.
+    fn store<M: Medium>(
+        &mut self,
+        run: &Run,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<Turn, Failure> {
+        let Some(body) = &mut self.body else {
+            return Ok(Turn::Again);
+        };
+        let Some(writer) = body.writer else {
+            body.held = 0..0;
+            return Ok(Turn::Again);
+        };
+        let held = run.piece.get(body.held.clone()).unwrap_or_default();
+        match round.mailbox.append(writer, held) {
+            Ok(taken) => {
+                body.held.start += taken;
+                Ok(Turn::Again)
+            }
+            Err(mailbox::Error::Busy) => Ok(Turn::Wait),
+            Err(mailbox::Error::RingFull) => {
+                round.mailbox.abort_copy(writer);
+                (body.writer, body.full) = (None, true);
+                Ok(Turn::Again)
+            }
+            Err(error) => Err(Failure::Mailbox(error)),
+        }
+    }
+
+    /// The body has come to its end: is it whole, and what becomes of it?
+    fn finish<M: Medium>(
+        &mut self,
+        run: &mut Run,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<Turn, Failure> {
+        let Some(body) = &mut self.body else {
+            return Ok(Turn::Again);
+        };
+        if let Some(writer) = body.writer {
+            match round.mailbox.finish_copy(writer) {
+                Ok(copied) => (body.writer, body.copied) = (None, Some(copied)),
+                Err(mailbox::Error::Busy) => return Ok(Turn::Wait),
+                Err(mailbox::Error::RingFull) => {
+                    round.mailbox.abort_copy(writer);
+                    (body.writer, body.full) = (None, true);
+                }
+                Err(error) => return Err(Failure::Mailbox(error)),
+            }
+        }
+        let octets = body.octets;
+        let crc = body.copied.map(|copied| copied.crc);
+        let Some(&entry) = round.tables.listing.get(self.at) else {
+            return Ok(Turn::Again);
+        };
+        let announced = u64::from(entry.size.unwrap_or(0));
+        if octets < announced && !self.believed(octets, announced, crc) {
+            self.doubt(octets, crc);
+            self.body = None;
+            self.pass(run, round);
+            return Ok(Turn::Again);
+        }
+        self.write(run, round)
+    }
+
+    /// Whether a body that is shorter than announced is whole all the same.
+    fn believed(&mut self, octets: u64, announced: u64, crc: Option<u32>) -> bool {
+        if !self.again {
+            return self.proofs >= PROOFS;
+        }
+        let doubt = self.doubts.iter().find(|doubt| doubt.at == self.at);
+        let Some(doubt) = doubt else {
+            return false;
+        };
+        if doubt.octets == octets && Some(doubt.crc) == crc {
+            log::debug!("visit: {octets} octets twice, {announced} announced: sizes are not exact");
+            self.proofs += 1;
+            return true;
+        }
+        false
+    }
+
+    fn doubt(&mut self, octets: u64, crc: Option<u32>) {
+        let doubt = Doubt {
+            at: self.at,
+            octets,
+            crc: crc.unwrap_or(0),
+        };
+        if self.again || self.doubts.push(doubt).is_err() {
+            self.short += 1;
+        }
+    }
+
+    /// Writes the row of the mail that was read, or the copy into the row that waits for it.
+    fn write<M: Medium>(
+        &mut self,
+        run: &mut Run,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<Turn, Failure> {
+        let (Some(body), Some(&entry)) = (&self.body, round.tables.listing.get(self.at)) else {
+            return Ok(Turn::Again);
+        };
+        let header = body.header.clone().finish();
+        let octets = u32::try_from(body.octets).unwrap_or(u32::MAX);
+        let place = body.copied.map(|copied| copied.place);
+        let written = match entry.verdict {
+            Verdict::Known(slot) | Verdict::Rekeyed(slot) => round
+                .mailbox
+                .set_seen(slot, octets, Some(header.identity))
+                .and_then(|()| round.mailbox.set_copy(slot, place, octets))
+                .map(|()| slot),
+            _ => {
+                let mut row = run.row(round, &entry, body.uid, Taken::No);
+                row.identity = Some(header.identity);
+                row.size = octets;
+                row.copy = place;
+                round.mailbox.enter(&row)
+            }
+        };
+        let slot = match written {
+            Ok(slot) => slot,
+            Err(mailbox::Error::Busy) => return Ok(Turn::Wait),
+            Err(error) => return Err(Failure::Mailbox(error)),
+        };
+        if place.is_some() {
+            run.report.copied += 1;
+            run.report.octets += u64::from(octets);
+        } else {
+            run.report.uncopied += 1;
+        }
+        if run.probe {
+            run.report.next = Some(NextVisit(slot));
+        }
+        let full = body.full;
+        self.body = None;
+        self.pass(run, round);
+        self.batch(round.mailbox, octets);
+        if full && matches!(run.goal, Goal::Fetch(_)) {
+            return Err(Failure::Mailbox(mailbox::Error::RingFull));
+        }
+        Ok(Turn::Again)
+    }
+
+    /// Commits now and then, so that a long visit cut short keeps what it copied.
+    fn batch<M: Medium>(&mut self, mailbox: &mut Mailbox<'_, M>, octets: u32) {
+        self.mails += 1;
+        self.octets += u64::from(octets);
+        if self.mails >= BATCH_MAILS || self.octets >= BATCH_OCTETS {
+            mailbox.commit();
+            (self.mails, self.octets) = (0, 0);
+        }
+    }
+
+    /// Entry `at` is dealt with.
+    fn pass<M: Medium>(&mut self, run: &Run, round: &mut Round<'_, '_, '_, M>) {
+        if let Some(entry) = run.listing(round).get_mut(self.at) {
+            entry.errand = Errand::Nothing;
+        }
+        self.at += 1;
+    }
+
+    /// After the first pass, what came too short comes once more.
+    fn next_pass<M: Medium>(
+        &mut self,
+        run: &mut Run,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Option<Turn> {
+        if !self.again && !self.doubts.is_empty() {
+            self.again = true;
+            (self.at, self.asked) = (0, 0);
+            for doubt in &self.doubts {
+                if let Some(entry) = run.listing(round).get_mut(doubt.at) {
+                    entry.errand = Errand::Copy;
+                }
+            }
+            return Some(Turn::Again);
+        }
+        if self.short > 0 {
+            run.report.failure = Some(Failure::Short(self.short));
+        }
+        None
+    }
+
+    fn forget<M: Medium>(&mut self, mailbox: &mut Mailbox<'_, M>) {
+        if let Some(writer) = self.body.take().and_then(|body| body.writer) {
+            mailbox.abort_copy(writer);
+        }
+    }
+}

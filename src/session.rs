@@ -1,0 +1,317 @@
+//! One line's calls: the modem hands the line to POP3 and takes it back.
+//!
+//! ```text
+//! modem: ready -> rings -> answering -> connected          hanging up -> ready
+//!                                          |                   ^
+//! pop3:                                    greeting .. QUIT ---+--- carrier lost, unplugged,
+//!                                                                   limits, operator
+//! ```
+//!
+//! It also knows when what was sent has reached the caller, as far as anyone can: the kernel's
+//! queue is empty, and the modem has had the time to send what it may still hold at the speed of
+//! the line ([`Air`]). `QUIT` waits for that (design 2.7).
+
+use core::fmt;
+
+use hal::{Circuit, Duration, Instant};
+
+use crate::hayes::{self, Connect, Modem};
+use crate::link::Link;
+use crate::pop3::command::Login;
+use crate::pop3::{self, Maildrop, server};
+
+use crate::config::Secret;
+
+/// What a modem may hold back when its DTE has nothing left to send: V.42 modems have buffers of
+/// 1 to 4 KiB towards the line; with flow control on they take more from us only below half.
+const MODEM_OCTETS: u64 = 2048;
+
+/// Speed of the line while the modem has not told it: slow enough for any modem that keeps quiet.
+const UNTOLD_RATE: u32 = 2400;
+
+/// A line, and the call on it if there is one.
+#[derive(Debug)]
+pub struct Session {
+    modem: Modem,
+    call: Option<Call>,
+}
+
+/// What a session tells its owner, or asks of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Something of the modem alone. `Dtr`, `DiscardOutput` and `Reopen` are to be done.
+    Modem(hayes::Event),
+    /// A caller is on the line.
+    Began(Connect),
+    /// A caller says who it is: the visit may start.
+    User(Login),
+    /// A caller has said its password: answer by [`Session::admit`] or [`Session::refuse`].
+    Password {
+        /// Who.
+        user: Login,
+        /// The password.
+        secret: Secret,
+    },
+    /// The call has ended; its maildrop must be closed. The line is hung up without being asked.
+    Ended(Ended),
+}
+
+/// A call that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub reason: EndReason,
+    /// How long it was.
+    pub lasted: Duration,
+    /// Octets from the caller.
+    pub received: u64,
+    /// Octets to the caller that the port took.
+    pub sent: u64,
+}
+
+/// Why a call has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// As POP3 would have it.
+    Pop3(server::EndReason),
+    /// The caller is gone.
+    CarrierLost(hayes::Loss),
+    /// The modem is gone.
+    Unplugged,
+    /// The operator, or the end of the program.
+    HungUp,
+}
+
+#[derive(Debug)]
+struct Call {
+    server: pop3::server::Server,
+    began: Instant,
+    air: Air,
+    /// The link's count of octets received when the call began.
+    received: u64,
+}
+
+impl Session {
+    /// The sessions of a line whose device has just been opened.
+    #[must_use]
+    pub fn new(options: hayes::Options) -> Self {
+        Self {
+            modem: Modem::new(options),
+            call: None,
+        }
+    }
+
+    /// One step. `dcd` is what the port says of circuit 109, `maildrop` the one that was opened
+    /// before [`admit`](Self::admit).
+    pub fn step<D: Maildrop>(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        dcd: Circuit,
+        options: &Options<'_>,
+        mut maildrop: Option<&mut D>,
+    ) -> Option<Event> {
+        if let Some(event) = self.modem.step(now, link, dcd) {
+            return Some(self.modem_event(now, link, options, event));
+        }
+        if !self.modem.online() {
+            return None;
+        }
+        loop {
+            let call = self.call.as_mut()?;
+            call.air.observe(now, link);
+            let drained = call.air.is_drained(now, link);
+            let server = &mut call.server;
+            match server.step(now, link, drained, maildrop.as_deref_mut())? {
+                server::Event::User(login) => return Some(Event::User(login)),
+                server::Event::Password { user, secret } => {
+                    return Some(Event::Password { user, secret });
+                }
+                server::Event::Sent { number, octets } => {
+                    log::debug!("message {number} is on the line: {octets} octets");
+                }
+                server::Event::Ended(reason) => {
+                    let event = self.end(now, link, EndReason::Pop3(reason));
+                    self.modem.hang_up(now);
+                    return event;
+                }
+            }
+        }
+    }
+
+    /// The maildrop is open: the caller may have it.
+    pub fn admit(&mut self, now: Instant, link: &mut Link, expire_zero: bool) {
+        if let Some(call) = &mut self.call {
+            call.server.admit(now, link, expire_zero);
+        }
+    }
+
+    /// The caller may not have a maildrop.
+    pub fn refuse(&mut self, now: Instant, link: &mut Link, refusal: server::Refusal) {
+        if let Some(call) = &mut self.call {
+            call.server.refuse(now, link, refusal);
+        }
+    }
+
+    /// Ends the call, if there is one, and hangs up.
+    pub fn hang_up(&mut self, now: Instant, link: &Link) -> Option<Event> {
+        let event = self.end(now, link, EndReason::HungUp);
+        self.modem.hang_up(now);
+        event
+    }
+
+    /// Answers now, whoever rings.
+    pub fn answer(&mut self, now: Instant) {
+        self.modem.answer(now);
+    }
+
+    /// The device is gone.
+    pub fn line_closed(&mut self, now: Instant, link: &Link) -> Option<Event> {
+        self.modem.line_closed(now);
+        self.end(now, link, EndReason::Unplugged)
+    }
+
+    /// The device is there again.
+    pub fn reopened(&mut self, now: Instant) {
+        self.modem.reopened(now);
+    }
+
+    /// When to step though nothing came.
+    #[must_use]
+    pub fn deadline(&self, now: Instant, link: &Link) -> Option<Instant> {
+        let modem = self.modem.deadline();
+        let Some(call) = &self.call else {
+            return modem;
+        };
+        let server = call.server.deadline();
+        let air = call.air.deadline(now, link);
+        modem.into_iter().chain(server).chain(air).min()
+    }
+
+    /// What the line is doing.
+    #[must_use]
+    pub fn status(&self) -> hayes::Status {
+        self.modem.state()
+    }
+
+    /// Whether a caller is on the line.
+    #[must_use]
+    pub fn in_call(&self) -> bool {
+        self.call.is_some()
+    }
+
+    /// What the modem tells, with what it means for the call.
+    fn modem_event(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        options: &Options<'_>,
+        event: hayes::Event,
+    ) -> Event {
+        match event {
+            hayes::Event::Connected(connect) => {
+                let mut server = pop3::server::Server::new(now, options.server);
+                server.greet(now, link, options.hostname);
+                self.call = Some(Call {
+                    server,
+                    began: now,
+                    air: Air::new(now, link, connect.rate.unwrap_or(UNTOLD_RATE)),
+                    received: link.received(),
+                });
+                Event::Began(connect)
+            }
+            hayes::Event::CarrierLost(loss) => self
+                .end(now, link, EndReason::CarrierLost(loss))
+                .unwrap_or(Event::Modem(event)),
+            other => Event::Modem(other),
+        }
+    }
+
+    fn end(&mut self, now: Instant, link: &Link, reason: EndReason) -> Option<Event> {
+        let mut call = self.call.take()?;
+        call.air.observe(now, link);
+        Some(Event::Ended(Ended {
+            reason,
+            lasted: now - call.began,
+            received: link.received().saturating_sub(call.received),
+            sent: call.air.passed,
+        }))
+    }
+}
+
+/// What a session must know of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'c> {
+    /// The name in the greeting.
+    pub hostname: &'c str,
+    /// Limits of a call.
+    pub server: server::Options,
+}
+
+/// The line as a pipe of known speed: when has what was sent reached the other end?
+#[derive(Clone, Copy, Debug)]
+struct Air {
+    /// Octets a second.
+    rate: u64,
+    /// The link's count of octets sent, at the last look.
+    sent: u64,
+    /// Octets of this call that the port took.
+    passed: u64,
+    /// When the modem will have sent all that it was given.
+    free_at: Instant,
+}
+
+impl Air {
+    /// A line of `rate` bit/s: ten bits an octet.
+    fn new(now: Instant, link: &Link, rate: u32) -> Self {
+        Self {
+            rate: u64::from(rate / 10).max(1),
+            sent: link.sent(),
+            passed: 0,
+            free_at: now,
+        }
+    }
+
+    fn observe(&mut self, now: Instant, link: &Link) {
+        let passed = link.sent().saturating_sub(self.sent);
+        self.sent = link.sent();
+        self.passed += passed;
+        let latest = now + self.time_of(link.unsent() as u64 + MODEM_OCTETS);
+        self.free_at = (self.free_at.max(now) + self.time_of(passed)).min(latest);
+    }
+
+    fn is_drained(&self, now: Instant, link: &Link) -> bool {
+        link.unsent() == 0 && now >= self.free_at
+    }
+
+    /// The kernel does not tell when its queue is empty, nor the modem: look when it may be.
+    fn deadline(&self, now: Instant, link: &Link) -> Option<Instant> {
+        if self.is_drained(now, link) {
+            return None;
+        }
+        if link.unsent() == 0 {
+            return Some(self.free_at);
+        }
+        // What the link itself holds goes when the port takes it, and that wakes us.
+        let kernel = link.unsent() - link.output().len();
+        (kernel > 0).then(|| now + self.time_of(kernel as u64).max(LOOK_EVERY))
+    }
+
+    fn time_of(&self, octets: u64) -> Duration {
+        Duration::from_micros(octets.saturating_mul(1_000_000) / self.rate)
+    }
+}
+
+/// No oftener than this is the kernel asked whether its queue is empty.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pop3(reason) => write!(f, "{reason}"),
+            Self::CarrierLost(loss) => write!(f, "carrier lost: {loss}"),
+            Self::Unplugged => f.write_str("the modem is gone"),
+            Self::HungUp => f.write_str("hung up here"),
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! Lines in the loop: their octets, their calls, and who may have which maildrop.
+
+use hal::{Board, Duration, Instant, ModemPort, StreamError};
+
+use crate::config::{self, Name, TakenBy};
+use crate::hayes;
+use crate::link::Link;
+use crate::mailbox::Mailbox;
+use crate::mailbox::maildrop::{Item, Maildrop};
+use crate::pop3::command::Login;
+use crate::pop3::server::{self, Refusal};
+use crate::session::{Ended, Event, Options, Session};
+use crate::store::Ticket;
+
+use super::{Gateway, Moment};
+
+/// A line: its port, the octets on their way, and its calls.
+pub(super) struct Line<'a, B: Board> {
+    pub(super) config: config::Line,
+    port: B::Modem,
+    link: Link,
+    pub(super) session: Session,
+    pub(super) maildrop: Maildrop<'a>,
+    login: Option<Claim>,
+    /// Who is logged in.
+    pub(super) user: Option<Name>,
+    /// The caller's number, if it was told.
+    number: Option<hayes::Number>,
+    /// It was ready, or its device was absent: both are news to whoever waits for the start.
+    settled: bool,
+    /// The end of the port was noticed; nothing is read from it until it is open again.
+    closed: bool,
+    /// The latest fault, until the line is ready again.
+    pub(super) fault: Option<hayes::Fault>,
+    pub(super) calls: u32,
+}
+
+/// A caller who has said the right password and waits for the maildrop.
+#[derive(Clone, Debug)]
+struct Claim {
+    user: Name,
+    account: u8,
+    /// `PASS` is answered then, whatever the visit does.
+    until: Instant,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// The visit that `USER` started is under way.
+    Visiting,
+    /// The snapshot is taken; what it shows is being made durable.
+    Opening(Ticket),
+}
+
+impl<'a, B: Board> Line<'a, B> {
+    pub(super) fn new(config: config::Line, port: B::Modem, maildrop: Maildrop<'a>) -> Self {
+        let options = hayes::Options::from(&config);
+        Self {
+            config,
+            port,
+            link: Link::new(),
+            session: Session::new(options),
+            maildrop,
+            login: None,
+            user: None,
+            number: None,
+            settled: false,
+            closed: false,
+            fault: None,
+            calls: 0,
+        }
+    }
+
+    /// Ends what goes on and gives the memory back.
+    pub(super) fn close(
+        mut self,
+        now: Instant,
+        mailbox: &mut Mailbox<'_, B::Medium>,
+    ) -> &'a mut [Item] {
+        self.session.hang_up(now, &self.link);
+        self.maildrop.close(mailbox);
+        let _ = self.port.set_dtr(false);
+        self.maildrop.into_memory()
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.settled
+    }
+
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let session = self.session.deadline(now, &self.link);
+        let login = self.login.as_ref().map(|claim| claim.until);
+        session
+            .into_iter()
+            .chain(login.filter(|&until| until > now))
+            .min()
+    }
+
+    /// Moves octets between port and link. Returns whether any moved.
+    fn exchange(&mut self, now: Instant) -> (bool, Option<Event>) {
+        if self.closed {
+            return (false, None);
+        }
+        match self.link.exchange(&mut self.port) {
+            Ok(moved) => (!moved.is_nothing(), None),
+            Err(error) => {
+                log::debug!("line {}: {error}", self.config.name);
+                (true, self.close_port(now))
+            }
+        }
+    }
+
+    fn close_port(&mut self, now: Instant) -> Option<Event> {
+        self.closed = true;
+        self.settled = true;
+        self.session.line_closed(now, &self.link)
+    }
+
+    /// Does what the modem asks for, at the port.
+    fn at_port(&mut self, now: Instant, event: &hayes::Event) -> Option<Event> {
+        let result = match event {
+            hayes::Event::Dtr(on) => self.port.set_dtr(*on),
+            hayes::Event::DiscardOutput => {
+                self.port.discard_output();
+                Ok(())
+            }
+            hayes::Event::Reopen => {
+                let result = self.port.reopen();
+                if result.is_ok() {
+                    self.closed = false;
+                    self.link.clear();
+                    self.session.reopened(now);
+                }
+                result
+            }
+            _ => Ok(()),
+        };
+        match result {
+            Ok(()) => None,
+            Err(StreamError::Closed | StreamError::Failed(_)) => self.close_port(now),
+        }
+    }
+}
+
+impl<B: Board> Gateway<'_, B> {
+    /// One round of all lines. Returns whether anything happened.
+    pub(super) fn turn_lines(&mut self, board: &mut B, moment: Moment) -> bool {
+        let mut moved = false;
+        for at in 0..self.lines.len() {
+            moved |= self.turn_line(board, moment, at);
+        }
+        moved
+    }
+
+    fn turn_line(&mut self, board: &mut B, moment: Moment, at: usize) -> bool {
+        let Some(line) = self.lines.get_mut(at) else {
+            return false;
+        };
+        let (mut moved, mut event) = line.exchange(moment.now);
+        // Each event is the result of octets, or of a deadline: there are few in one round.
+        for _ in 0..64 {
+            if event.is_none() {
+                event = self.step_line(moment, at);
+            }
+            let Some(happened) = event.take() else {
+                break;
+            };
+            moved = true;
+            event = self.on_line_event(board, moment, at, happened);
+        }
+        moved |= self.turn_claim(moment, at);
+        // What was answered goes out in this round: RING to ATA waits for nobody.
+        if let Some(line) = self.lines.get_mut(at)
+            && !line.link.output().is_empty()
+        {
+            let (more, event) = line.exchange(moment.now);
+            moved |= more;
+            if let Some(event) = event {
+                self.on_line_event(board, moment, at, event);
+            }
+        }
+        moved
+    }
+
+    fn step_line(&mut self, moment: Moment, at: usize) -> Option<Event> {
+        let hostname = if self.config.hostname.is_empty() {
+            &self.hostname
+        } else {
+            &self.config.hostname
+        };
+        let limits = self.config.limits;
+        let retr = |user: &config::User| user.taken_by == TakenBy::Retr;
+        let options = Options {
+            hostname,
+            server: server::Options {
+                login_failures: limits.login_failures,
+                idle: limits.idle,
+                call: limits.call,
+                expire_zero: self.config.users.iter().any(retr),
+            },
+        };
+        let line = self.lines.get_mut(at)?;
+        let dcd = line.port.dcd();
+        let mut lent = line.maildrop.lend(&mut self.mailbox);
+        line.session
+            .step(moment.now, &mut line.link, dcd, &options, lent.as_mut())
+    }
+
+    /// Deals with what a session tells; may give another event.
+    fn on_line_event(
+        &mut self,
+        board: &mut B,
+        moment: Moment,
+        at: usize,
+        event: Event,
+    ) -> Option<Event> {
+        match event {
+            Event::Modem(event) => return self.on_modem_event(moment, at, event),
+            Event::Began(connect) => {
+                let line = self.lines.get_mut(at)?;
+                line.calls += 1;
+                let from = line.number.as_deref().unwrap_or("a number not told");
+                let name = &line.config.name;
+                log::info!("line {name}: call from {from}: {}", connect.text);
+            }
+            Event::User(login) => self.on_user(board, moment, &login),
+            Event::Password { user, secret } => self.on_password(moment, at, &user, &secret),
+            Event::Ended(ended) => self.on_ended(at, ended),
+        }
+        None
+    }
+
+    fn on_modem_event(&mut self, moment: Moment, at: usize, event: hayes::Event) -> Option<Event> {
+        let line = self.lines.get_mut(at)?;
+        let name = &line.config.name;
+        match &event {
+            hayes::Event::Ready => {
+                line.settled = true;
+                line.fault = None;
+                log::debug!("line {name}: waits for calls");
+            }
+            hayes::Event::Ring { count, number } => {
+                line.number.clone_from(number);
+                log::debug!("line {name}: ring {count}");
+            }
+            hayes::Event::Missed { rings, number } => {
+                let from = number.as_deref().unwrap_or("a number not told");
+                log::info!("line {name}: missed a call from {from}, {rings} ring(s)");
+                line.number = None;
+            }
+            hayes::Event::Refused { number } => {
+                let from = number.as_deref().unwrap_or("a number not told");
+                log::info!("line {name}: a call from {from} is not answered: not allowed");
+            }
+            hayes::Event::NotConnected(failure) => {
+                log::info!("line {name}: no call came of it: {failure}");
+                line.number = None;
+            }
+            hayes::Event::HungUp { verified: false } => {
+                log::debug!("line {name}: hung up, as far as anyone can tell");
+            }
+            hayes::Event::Fault(fault) => {
+                log::warn!("line {name}: {fault}");
+                line.fault = Some(*fault);
+                line.settled = true;
+            }
+            _ => {}
+        }
+        line.at_port(moment.now, &event)
+    }
+
+    /// Somebody says a name: the LAN is visited while the password is typed or sent.
+    fn on_user(&mut self, board: &mut B, moment: Moment, login: &Login) {
+        let Some(user) = self.config.user(login) else {
+            return;
+        };
+        if user.poll.at_login.is_some() && user.source.is_some() {
+            let name = user.name.clone();
+            self.visit_for_caller(board, moment, &name);
+        }
+    }
+
+    fn on_password(&mut self, moment: Moment, at: usize, login: &Login, secret: &config::Secret) {
+        let user = self.config.user(login);
+        let right = match user {
+            Some(user) => user.password.matches(secret.reveal().as_bytes()),
+            // As long as for a user who exists.
+            None => {
+                let nobody = config::Secret::default();
+                let _ = nobody.matches(secret.reveal().as_bytes());
+                false
+            }
+        };
+        let Some(user) = user.filter(|_| right) else {
+            self.refuse(moment, at, Refusal::Password);
+            return;
+        };
+        let budget = user.poll.at_login.unwrap_or(Duration::ZERO);
+        let name = user.name.clone();
+        let Ok(account) = self.account(&name) else {
+            self.refuse(moment, at, Refusal::Temporary);
+            return;
+        };
+        let claimed = |line: &Line<'_, B>| {
+            line.maildrop.account() == Some(account)
+                || line
+                    .login
+                    .as_ref()
+                    .is_some_and(|claim| claim.account == account)
+        };
+        if self.lines.iter().any(claimed) {
+            self.refuse(moment, at, Refusal::InUse);
+            return;
+        }
+        if let Some(line) = self.lines.get_mut(at) {
+            line.login = Some(Claim {
+                user: name,
+                account,
+                until: moment.now + budget,
+                phase: Phase::Visiting,
+            });
+        }
+    }
+
+    fn refuse(&mut self, moment: Moment, at: usize, refusal: Refusal) {
+        if let Some(line) = self.lines.get_mut(at) {
+            line.session.refuse(moment.now, &mut line.link, refusal);
+        }
+    }
+
+    /// A caller waits for a maildrop: is it time to open it, or to say so?
+    fn turn_claim(&mut self, moment: Moment, at: usize) -> bool {
+        let Some(claim) = self.lines.get(at).and_then(|line| line.login.clone()) else {
+            return false;
+        };
+        match claim.phase {
+            Phase::Visiting if moment.now < claim.until && self.is_visiting(&claim.user) => false,
+            Phase::Visiting => {
+                self.open_maildrop(at, claim);
+                true
+            }
+            Phase::Opening(ticket) => match self.mailbox.committed(ticket) {
+                Ok(false) => false,
+                Ok(true) => {
+                    self.admit(moment, at, claim.user);
+                    true
+                }
+                Err(_) => {
+                    self.drop_claim(at);
+                    self.refuse(moment, at, Refusal::Temporary);
+                    true
+                }
+            },
+        }
+    }
+
+    /// Takes the snapshot, and makes durable all it shows before anyone sees a UID of it.
+    fn open_maildrop(&mut self, at: usize, mut claim: Claim) {
+        let call = self.mailbox.next_call();
+        let (Some(line), Some(user)) = (self.lines.get_mut(at), self.config.user(&claim.user))
+        else {
+            return;
+        };
+        line.maildrop
+            .open(&mut self.mailbox, claim.account, user, call);
+        if line.maildrop.is_cut() {
+            log::warn!("user {}: more mail waits than one call can list", user.name);
+        }
+        claim.phase = Phase::Opening(self.mailbox.commit());
+        line.login = Some(claim);
+    }
+
+    fn admit(&mut self, moment: Moment, at: usize, user: Name) {
+        let zero = self
+            .config
+            .user(&user)
+            .is_some_and(|user| user.taken_by == TakenBy::Retr);
+        let Some(line) = self.lines.get_mut(at) else {
+            return;
+        };
+        line.login = None;
+        let offered = line.maildrop.tally().offered;
+        log::info!(
+            "line {}: {user} logged in, {offered} mail(s) wait",
+            line.config.name
+        );
+        line.user = Some(user);
+        line.session.admit(moment.now, &mut line.link, zero);
+    }
+
+    fn drop_claim(&mut self, at: usize) {
+        if let Some(line) = self.lines.get_mut(at) {
+            line.login = None;
+            line.maildrop.close(&mut self.mailbox);
+        }
+    }
+
+    fn on_ended(&mut self, at: usize, ended: Ended) {
+        let Some(line) = self.lines.get_mut(at) else {
+            return;
+        };
+        let tally = line.maildrop.tally();
+        line.maildrop.close(&mut self.mailbox);
+        line.login = None;
+        line.number = None;
+        let user = line.user.take();
+        let user = user.as_deref().unwrap_or("nobody");
+        log::info!(
+            "line {}: call ended: {}; {user}, {} of {} mail(s) sent, {} deleted, {} octets, {} s",
+            line.config.name,
+            ended.reason,
+            tally.sent,
+            tally.offered,
+            tally.deleted,
+            ended.sent,
+            ended.lasted.as_secs(),
+        );
+    }
+
+    pub(super) fn end_calls(&mut self, now: Instant) {
+        for at in 0..self.lines.len() {
+            let Some(line) = self.lines.get_mut(at) else {
+                continue;
+            };
+            let event = line.session.hang_up(now, &line.link);
+            let _ = line.port.set_dtr(false);
+            if let Some(Event::Ended(ended)) = event {
+                self.on_ended(at, ended);
+            }
+        }
+    }
+
+    /// The operator's `hangup LINE`. Returns whether there is such a line.
+    pub(super) fn hang_up(&mut self, now: Instant, name: &str) -> bool {
+        let Some(at) = self.lines.iter().position(|line| line.config.name == name) else {
+            return false;
+        };
+        let Some(line) = self.lines.get_mut(at) else {
+            return false;
+        };
+        if let Some(Event::Ended(ended)) = line.session.hang_up(now, &line.link) {
+            self.on_ended(at, ended);
+        }
+        true
+    }
+
+    /// The operator's `answer LINE`. Returns whether there is such a line.
+    pub(super) fn answer(&mut self, now: Instant, name: &str) -> bool {
+        let line = self.lines.iter_mut().find(|line| line.config.name == name);
+        line.map(|line| line.session.answer(now)).is_some()
+    }
+
+    /// Whether a maildrop of this account is open, or about to be.
+    pub(super) fn is_open(&self, account: u8) -> bool {
+        self.lines
+            .iter()
+            .any(|line| line.maildrop.account() == Some(account))
+    }
+}

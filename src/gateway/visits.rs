@@ -1,0 +1,385 @@
+//! Visits in the loop: whose turn it is, and what came of it.
+
+use hal::{Board, Connection, Instant, Lan, LanStream};
+
+use crate::config::{Name, Poll, User};
+use crate::link::Link;
+use crate::poll::schedule::{By, Outcome, Schedule, Setback};
+use crate::poll::visit::{Event, Failure, Goal, Report, Tables, Visit};
+use crate::pop3::client::{Kind, ResponseCode};
+
+use super::{Gateway, LanStreamOf, Moment};
+
+/// Room for one visit.
+pub(super) struct VisitPlace<'a, B: Board> {
+    visit: Visit<'a>,
+    link: Link,
+    stream: Option<LanStreamOf<B>>,
+    user: Name,
+}
+
+/// When one user's source is visited, and how it went last.
+pub(super) struct Poller {
+    pub(super) user: Name,
+    /// What the owner said of it; other words make another poller.
+    poll: Poll,
+    pub(super) schedule: Schedule,
+    /// A visit that must follow the last one at once.
+    follow: Option<Goal>,
+    pub(super) last: Option<Last>,
+}
+
+/// The latest visit to a source.
+#[derive(Clone, Debug)]
+pub(super) struct Last {
+    pub(super) at: Instant,
+    pub(super) report: Report,
+}
+
+impl<'a, B: Board> VisitPlace<'a, B> {
+    pub(super) fn new(tables: Tables<'a>) -> Self {
+        Self {
+            visit: Visit::new(tables),
+            link: Link::new(),
+            stream: None,
+            user: Name::new(),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.visit.deadline()
+    }
+
+    fn is_free(&self) -> bool {
+        self.visit.account().is_none()
+    }
+}
+
+impl<B: Board> Gateway<'_, B> {
+    /// One round of all visits: starts those that are due, steps those under way. Returns whether
+    /// anything happened.
+    pub(super) fn turn_visits(&mut self, board: &mut B, moment: Moment, _: Instant) -> bool {
+        let mut moved = self.start_fetches(board, moment);
+        moved |= self.start_polls(board, moment);
+        for at in 0..self.visits.len() {
+            moved |= self.turn_visit(moment, at);
+        }
+        moved
+    }
+
+    fn turn_visit(&mut self, moment: Moment, at: usize) -> bool {
+        let Some(place) = self.visits.get_mut(at) else {
+            return false;
+        };
+        if place.is_free() {
+            return false;
+        }
+        let Some(stream) = place.stream.as_mut() else {
+            return false;
+        };
+        let Some(user) = self.config.user(&place.user) else {
+            // Deleted meanwhile.
+            let event = place.visit.closed(&mut self.mailbox);
+            place.stream = None;
+            return event.is_some();
+        };
+        let connection = stream.connection();
+        let mut moved = false;
+        let mut closed = false;
+        if connection == Connection::Open {
+            match place.link.exchange(stream) {
+                Ok(octets) => moved = !octets.is_nothing(),
+                Err(_) => closed = true,
+            }
+        }
+        let mut ended = None;
+        while let Some(event) = place.visit.step(
+            moment.now,
+            &mut place.link,
+            connection,
+            user,
+            moment.day(),
+            &mut self.mailbox,
+        ) {
+            moved = true;
+            if let Event::Ended(report) = event {
+                ended = Some(report);
+                break;
+            }
+        }
+        if closed
+            && ended.is_none()
+            && let Some(Event::Ended(report)) = place.visit.closed(&mut self.mailbox)
+        {
+            ended = Some(report);
+        }
+        if let Some(report) = ended {
+            self.on_visit_ended(moment, at, report);
+            return true;
+        }
+        if let Some(stream) = place.stream.as_mut()
+            && connection == Connection::Open
+            && !place.link.output().is_empty()
+        {
+            // Whether it closed is seen in the next round.
+            moved |= place.link.exchange(stream).is_ok_and(|o| !o.is_nothing());
+        }
+        moved
+    }
+
+    fn on_visit_ended(&mut self, moment: Moment, at: usize, report: Report) {
+        let Some(place) = self.visits.get_mut(at) else {
+            return;
+        };
+        place.stream = None;
+        place.link.clear();
+        let name = place.user.clone();
+        log_visit(&name, &report);
+        for line in &mut self.lines {
+            let Some(slot) = line.maildrop.wanted() else {
+                continue;
+            };
+            if line.user.as_ref() == Some(&name) {
+                let row = self.mailbox.ledger().row(slot);
+                let copied = row.is_some_and(|row| row.copy.is_some());
+                if copied || report.failure.is_some() || report.copied == 0 {
+                    line.maildrop.fetched(copied);
+                }
+            }
+        }
+        let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == name) else {
+            return;
+        };
+        poller.follow = report.next.map(|next| Goal::Decide(next.0));
+        poller
+            .schedule
+            .ended(moment.now, outcome(report.failure.as_ref()));
+        poller.last = Some(Last {
+            at: moment.now,
+            report,
+        });
+    }
+
+    /// Starts the visits that are due: one that must follow another at once, or by the schedule.
+    fn start_polls(&mut self, board: &mut B, moment: Moment) -> bool {
+        let mut moved = false;
+        for at in 0..self.pollers.len() {
+            let Some(poller) = self.pollers.get_mut(at) else {
+                continue;
+            };
+            let due = poller.schedule.next(moment.now, moment.wall);
+            let goal = match poller.follow {
+                Some(goal) => goal,
+                None if due.is_some_and(|due| due <= moment.now) => Goal::Poll,
+                None => continue,
+            };
+            let user = poller.user.clone();
+            let follows = poller.follow.is_some();
+            let open = self
+                .mailbox
+                .ledger()
+                .find_account(&user)
+                .is_some_and(|account| self.is_open(account));
+            if open && !follows {
+                continue;
+            }
+            if self.start_visit(board, moment, &user, goal) {
+                if let Some(poller) = self.pollers.get_mut(at) {
+                    poller.follow = None;
+                }
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    /// Starts the visits that callers wait for in mid-call.
+    fn start_fetches(&mut self, board: &mut B, moment: Moment) -> bool {
+        let mut moved = false;
+        for at in 0..self.lines.len() {
+            let Some(line) = self.lines.get(at) else {
+                continue;
+            };
+            let (Some(slot), Some(user)) = (line.maildrop.wanted(), line.user.clone()) else {
+                continue;
+            };
+            if self.is_visiting(&user) {
+                continue;
+            }
+            if self
+                .config
+                .user(&user)
+                .is_none_or(|user| user.source.is_none())
+            {
+                if let Some(line) = self.lines.get_mut(at) {
+                    line.maildrop.fetched(false);
+                }
+                moved = true;
+                continue;
+            }
+            moved |= self.start_visit(board, moment, &user, Goal::Fetch(slot));
+        }
+        moved
+    }
+
+    /// `USER` was said: visit now, if no visit is under way.
+    pub(super) fn visit_for_caller(&mut self, board: &mut B, moment: Moment, user: &Name) {
+        let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == *user) else {
+            return;
+        };
+        // A source that must not be asked now is not asked for a caller either.
+        if poller.schedule.asap(moment.now, By::Caller) {
+            self.start_polls(board, moment);
+        }
+    }
+
+    /// The operator's `poll NAME`. Returns whether there is such a user with a source.
+    pub(super) fn poll_now(&mut self, board: &mut B, moment: Moment, user: &str) -> bool {
+        let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == user) else {
+            return false;
+        };
+        poller.schedule.asap(moment.now, By::Operator);
+        self.start_polls(board, moment);
+        true
+    }
+
+    /// Starts a visit, unless there is no place, or one to the same account at the same server is
+    /// under way: a maildrop is locked for one session (RFC 1939 §4).
+    fn start_visit(&mut self, board: &mut B, moment: Moment, user: &Name, goal: Goal) -> bool {
+        let Some(source) = self.config.user(user).and_then(|user| user.source.clone()) else {
+            return false;
+        };
+        let same = |other: &User| {
+            other.source.as_ref().is_some_and(|other| {
+                other.host == source.host
+                    && other.port == source.port
+                    && other.login == source.login
+            })
+        };
+        let busy = self
+            .visits
+            .iter()
+            .any(|place| !place.is_free() && self.config.user(&place.user).is_some_and(same));
+        let Some(at) = self.visits.iter().position(VisitPlace::is_free) else {
+            return false;
+        };
+        if busy {
+            return false;
+        }
+        let Ok(account) = self.account(user) else {
+            return false;
+        };
+        let stream = board.lan().connect(&source.host, source.port);
+        let Some(place) = self.visits.get_mut(at) else {
+            return false;
+        };
+        log::debug!("user {user}: visit begins: {goal:?}");
+        place.link.clear();
+        place.stream = Some(stream);
+        place.user = user.clone();
+        place.visit.begin(moment.now, goal, account);
+        if let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == *user) {
+            poller.schedule.begun(moment.now, moment.wall);
+        }
+        true
+    }
+
+    /// Whether a visit for `user` is under way, or must follow at once.
+    pub(super) fn is_visiting(&self, user: &Name) -> bool {
+        let visiting = |place: &VisitPlace<'_, B>| !place.is_free() && place.user == *user;
+        let follows = |poller: &Poller| poller.user == *user && poller.follow.is_some();
+        self.visits.iter().any(visiting) || self.pollers.iter().any(follows)
+    }
+
+    /// When the next visit is due.
+    pub(super) fn next_poll(&mut self, moment: Moment) -> Option<Instant> {
+        let mut next = None;
+        for at in 0..self.pollers.len() {
+            let Some(poller) = self.pollers.get_mut(at) else {
+                continue;
+            };
+            let due = poller.schedule.next(moment.now, moment.wall);
+            let Some(due) = due else {
+                continue;
+            };
+            let user = poller.user.clone();
+            // What is due and cannot start now starts when something else has ended.
+            if due > moment.now && !self.is_visiting(&user) {
+                next = next.into_iter().chain([due]).min();
+            }
+        }
+        next
+    }
+
+    /// Makes the pollers as the configuration says.
+    pub(super) fn apply_pollers(&mut self, board: &mut B) {
+        let config = &self.config;
+        self.pollers.retain(|poller| {
+            let user = config.user(&poller.user);
+            user.is_some_and(|user| user.source.is_some() && poller.poll == user.poll)
+        });
+        for user in &self.config.users {
+            let known = self.pollers.iter().any(|poller| poller.user == user.name);
+            if known || user.source.is_none() {
+                continue;
+            }
+            let mut seed = [0; 8];
+            board.fill(&mut seed);
+            // There are as many places as users.
+            let _ = self.pollers.push(Poller {
+                user: user.name.clone(),
+                poll: user.poll.clone(),
+                schedule: Schedule::new(&user.poll, u64::from_le_bytes(seed)),
+                follow: None,
+                last: None,
+            });
+        }
+    }
+
+    pub(super) fn end_visits(&mut self) {
+        for place in &mut self.visits {
+            place.visit.closed(&mut self.mailbox);
+            place.stream = None;
+        }
+    }
+}
+
+/// One line of the log for a visit that did something, or failed.
+fn log_visit(user: &Name, report: &Report) {
+    let Report {
+        listed,
+        vanished,
+        new,
+        rekeyed,
+        copied,
+        octets,
+        uncopied,
+        ..
+    } = *report;
+    let figures = format_args!(
+        "{listed} listed, {new} new, {copied} copied ({octets} octets), {uncopied} left there, \
+         {vanished} read at the desk, {rekeyed} renamed"
+    );
+    match &report.failure {
+        Some(failure) => log::warn!("user {user}: visit failed: {failure}; {figures}"),
+        None => log::info!("user {user}: visit ended: {figures}"),
+    }
+}
+
+/// What the schedule makes of the end of a visit.
+fn outcome(failure: Option<&Failure>) -> Outcome {
+    let Some(failure) = failure else {
+        return Outcome::Done;
+    };
+    match failure {
+        Failure::NotListed | Failure::Consumes | Failure::Short(_) => Outcome::Done,
+        Failure::Refused { kind, code, .. } => match (kind, code) {
+            (_, Some(ResponseCode::InUse)) => Outcome::Failed(Setback::InUse),
+            (_, Some(ResponseCode::LoginDelay)) => Outcome::Failed(Setback::LoginDelay),
+            (_, Some(ResponseCode::Auth)) | (Kind::Pass, None) => Outcome::Refused,
+            _ => Outcome::Failed(Setback::Temporary),
+        },
+        Failure::Mailbox(_) => Outcome::Failed(Setback::Temporary),
+        _ => Outcome::Failed(Setback::Network),
+    }
+}

@@ -422,10 +422,8 @@ impl Dce {
     /// All that happens by itself up to `now`.
     fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        if let State::Ringing { next, .. } = self.state {
-            if next <= now {
-                self.ring(now);
-            }
+        if matches!(self.state, State::Ringing { next, .. } if next <= now) {
+            self.ring(now);
         }
         match self.state {
             State::Training { due, .. } if due <= now => self.connected(now),

@@ -311,10 +311,10 @@ fn a_ring_at_any_moment_of_the_initialisation_is_answered_in_time() {
             .iter()
             .find(|(_, event)| *event == Event::Answering);
         let (at, _) = answering.unwrap_or_else(|| panic!("RING at {ms} ms was lost"));
-        assert!(
-            at.since(rang) < Duration::from_secs(4),
-            "RING at {ms} ms: {at:?}"
-        );
+        // What has to be told takes until then; what is merely pleasant is left out.
+        let told = Instant::ZERO + Duration::from_millis(2600);
+        let soon = rang + Duration::from_millis(200);
+        assert!(*at <= told.max(soon), "RING at {ms} ms: {at:?}");
     }
 }
 

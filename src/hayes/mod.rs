@@ -22,6 +22,7 @@
 //! | [`command`] | what we tell a modem, and in which order |
 //! | [`ringing`] | the call that rings: count, number, whether it is to be answered |
 //! | [`watch`] | how the loss of a caller shows, and how a caller's typing does not |
+//! | [`options`] | what the owner said about the line |
 //! | [`event`] | what the engine tells |
 //! | [`modem`] | the engine that joins them |
 
@@ -29,12 +30,14 @@ pub mod caller_id;
 pub mod command;
 pub mod event;
 pub mod modem;
+pub mod options;
 pub mod result;
 pub mod ringing;
 pub mod watch;
 
 pub use event::{Event, Failure, Fault, Status};
-pub use modem::{Modem, Options};
+pub use modem::Modem;
+pub use options::Options;
 pub use result::Connect;
 pub use watch::Loss;
 

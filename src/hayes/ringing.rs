@@ -2,8 +2,7 @@
 
 use hal::{Duration, Instant};
 
-use super::modem::Options;
-use super::{Number, caller_id};
+use super::{Number, Options, caller_id};
 
 /// Rings are six seconds apart at most; after ten without one the caller has given up.
 pub const GAP: Duration = Duration::from_secs(10);

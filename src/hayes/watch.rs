@@ -230,14 +230,12 @@ fn loss_line(unread: &[u8], numeric: bool) -> Option<usize> {
         .take_while(|octet| is_end(octet))
         .count();
     let rest = unread.get(blank..)?;
-    let length = rest
-        .iter()
-        .take(SUFFIX_OCTETS)
-        .position(|octet| is_end(octet))?;
+    let length = rest.iter().take(SUFFIX_OCTETS).position(is_end)?;
     let line = rest.get(..length)?;
     let suffix = line.strip_prefix(b"NO CARRIER");
     let told = suffix.is_some_and(|suffix| matches!(suffix.first(), None | Some(b' ')));
-    if !told && !(numeric && line == b"3") {
+    let told = told || (numeric && line == b"3");
+    if !told {
         return None;
     }
     let ends = rest

@@ -7,43 +7,32 @@
 //! or voice in which a crash may have left it, then its device is reopened, at growing distances.
 //! A RING is kept in every state, and answered as soon as the modem can take `ATA`.
 
+mod hang_up;
+mod initialise;
+mod wake;
+
 use core::mem;
 
 use hal::{Circuit, Duration, Instant};
-use heapless::{Deque, String, Vec};
+use heapless::Deque;
 
-use super::command::{self, Need, Script};
+use super::command::{self, Script};
 use super::result::{self, Connect, ResultCode};
 use super::ringing::{Ringing, Verdict};
 use super::watch::Watch;
-use super::{Event, Failure, Fault, Loss, Number, Status};
-use crate::config::{Carrier, Line, NUMBERS};
+use super::{Event, Failure, Fault, Loss, Number, Options, Status};
 use crate::link::{LINK_OCTETS, Link};
+use hang_up::HangUp;
+use initialise::Part;
 
 /// DTR stays off as long to reset a modem at the start, and on before the first command.
 const WAKE: Duration = Duration::from_millis(500);
-/// For the answer to `AT`.
-const PROBE: Duration = Duration::from_secs(1);
-/// Before a command: some modems lose what follows an answer too closely.
-const PAUSE: Duration = Duration::from_millis(50);
-/// For the answer to a command of the initialisation.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// For the answer to `ATZ`: one that takes longer than we wait would be reset for ever.
-const RESET_PATIENCE: Duration = Duration::from_secs(30);
-/// After `ATZ` some modems say `OK` twice, or hear nothing.
-const RESET_SETTLE: Duration = Duration::from_secs(1);
-/// Times that `AT` is sent before something else is tried.
-const PROBES: u8 = 3;
 /// Hayes's guard time is one second; a little more on both sides of the escape.
 const GUARD: Duration = Duration::from_millis(1100);
 /// For the answer to `ATH0`.
 const HOOK_PATIENCE: Duration = Duration::from_secs(2);
-/// DTR stays off as long to hang up.
-const DTR_OFF: Duration = Duration::from_millis(1200);
-/// After hanging up, for what the modem has to say late.
-const LATE_ANSWERS: Duration = Duration::from_millis(500);
-/// Times that hanging up is tried before the device is reopened.
-const HANG_UPS: u8 = 3;
+/// Times that `AT` is sent before something else is tried.
+const PROBES: u8 = 3;
 /// From `ATA` to `CONNECT`.
 const ANSWER: Duration = Duration::from_secs(80);
 /// After `CONNECT`: modems that just met may still send noise, and a slow caller misses a greeting.
@@ -54,64 +43,10 @@ const CHECK: Duration = Duration::from_secs(3600);
 const CHECK_PATIENCE: Duration = Duration::from_secs(2);
 /// For the session to say what became of a reopening.
 const REOPEN: Duration = Duration::from_secs(30);
-/// The longest distance between two attempts to reopen.
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 /// What one step may do: each turn takes an octet off the link or changes the state.
 const TURNS: usize = LINK_OCTETS + 64;
 /// Events of one turn, and of the calls between two steps.
 const EVENTS: usize = 8;
-
-/// What the owner said about a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Answer after so many rings; see [`rings_wanted`](Self::rings_wanted).
-    pub rings: u8,
-    /// How the loss of a caller is seen.
-    pub carrier: Carrier,
-    /// Extra initialisation; empty: none. `AT` in front of it may be left out.
-    pub init: String<80>,
-    /// Only these may call, unless empty.
-    pub allow: Vec<Number, NUMBERS>,
-    /// These may not.
-    pub deny: Vec<Number, NUMBERS>,
-}
-
-impl Options {
-    /// How often it rings before we answer. The number comes after the first ring: where it
-    /// matters, two at least.
-    #[must_use]
-    pub fn rings_wanted(&self) -> u8 {
-        self.rings.max(if self.wants_numbers() { 2 } else { 1 })
-    }
-
-    fn wants_numbers(&self) -> bool {
-        !self.allow.is_empty() || !self.deny.is_empty()
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            rings: 1,
-            carrier: Carrier::Auto,
-            init: String::new(),
-            allow: Vec::new(),
-            deny: Vec::new(),
-        }
-    }
-}
-
-impl From<&Line> for Options {
-    fn from(line: &Line) -> Self {
-        Self {
-            rings: line.rings,
-            carrier: line.carrier,
-            init: line.init.clone(),
-            allow: line.allow.clone(),
-            deny: line.deny.clone(),
-        }
-    }
-}
 
 /// The engine.
 #[derive(Debug)]
@@ -195,32 +130,6 @@ enum Escape {
     After,
     /// `ATH0` was sent.
     Hook,
-}
-
-/// Where a command of the initialisation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    /// Before it.
-    Pause { attempt: u8 },
-    /// It was sent.
-    Sent { attempt: u8 },
-    /// Before the form of answers is set again, after a command that was `accepted` or not.
-    FormPause { accepted: bool, attempt: u8 },
-    /// That was sent.
-    FormSent { accepted: bool, attempt: u8 },
-}
-
-/// How far hanging up is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HangUp {
-    /// Nothing done yet. `told`: the modem is known to be in command state.
-    Start { told: bool },
-    /// DTR is off.
-    Dtr { told: bool },
-    /// DTR is on again; the modem does not obey it, or nobody can tell.
-    Escaping(Escape),
-    /// Hung up; late answers are swallowed.
-    Done,
 }
 
 impl Modem {
@@ -478,99 +387,6 @@ impl Modem {
         }
     }
 
-    /// The modem answered a command of the initialisation, or said something else meanwhile.
-    fn answered(&mut self, now: Instant, script: Script, part: Part, code: ResultCode) {
-        let accepted = match code {
-            ResultCode::Ok => true,
-            ResultCode::Error
-            | ResultCode::NoCarrier
-            | ResultCode::NoDialTone
-            | ResultCode::Busy
-            | ResultCode::NoAnswer => false,
-            // It had been left to answer by itself.
-            ResultCode::Connect(connect) if self.ringing.rings() => {
-                return self.settle(now, connect);
-            }
-            // It dialled: see command.rs.
-            ResultCode::Connect(_) => return self.end_call(now, false),
-            _ => return,
-        };
-        match part {
-            // Late, or doubled.
-            Part::Pause { .. } | Part::FormPause { .. } => {}
-            Part::Sent { attempt } => self.conclude(now, script, accepted, attempt),
-            Part::FormSent {
-                accepted: command,
-                attempt,
-            } => {
-                if accepted || attempt > 1 {
-                    self.go_on(now, script.after(command));
-                } else {
-                    let part = Part::FormPause {
-                        accepted: command,
-                        attempt: attempt + 1,
-                    };
-                    self.pause(now, script, part);
-                }
-            }
-        }
-    }
-
-    /// The command at `script` was answered, or not within its time.
-    fn conclude(&mut self, now: Instant, script: Script, accepted: bool, attempt: u8) {
-        let Some(row) = script.current() else {
-            return self.ready(now);
-        };
-        match row.need {
-            Need::Must if !accepted && attempt == 1 => {
-                return self.pause(now, script, Part::Pause { attempt: 2 });
-            }
-            Need::Must => {
-                if !accepted {
-                    self.warn(Fault::Crippled);
-                }
-                if row.command == command::RESET {
-                    self.escape = command::PLUS;
-                    let part = Part::Pause { attempt: 1 };
-                    return self.enter(State::Initialising {
-                        script: script.after(accepted),
-                        part,
-                        due: now + RESET_SETTLE,
-                    });
-                }
-                return self.go_on(now, script.after(accepted));
-            }
-            Need::Owner if !accepted => self.warn(Fault::InitRefused),
-            Need::Should | Need::May | Need::Number | Need::Owner => {}
-        }
-        if row.command == command::SET_ESCAPE && accepted {
-            self.escape = command::OWN_ESCAPE;
-        }
-        let part = Part::FormPause {
-            accepted,
-            attempt: 1,
-        };
-        self.pause(now, script, part);
-    }
-
-    /// Goes to the next command that is to be sent.
-    fn go_on(&mut self, now: Instant, mut script: Script) {
-        let hurry = self.ringing.verdict(&self.options) == Verdict::Answer;
-        while let Some(row) = script.current() {
-            let skip = match row.need {
-                Need::Must | Need::Should => false,
-                Need::May => hurry,
-                Need::Number => hurry || !self.options.wants_numbers(),
-                Need::Owner => hurry || self.options.init.is_empty(),
-            };
-            if !skip {
-                return self.pause(now, script, Part::Pause { attempt: 1 });
-            }
-            script = script.after(true);
-        }
-        self.ready(now);
-    }
-
     /// What the modem says while it answers a call.
     fn answering(&mut self, now: Instant, link: &mut Link, code: ResultCode) {
         let State::Answering { rings, rate, .. } = &mut self.state else {
@@ -672,102 +488,6 @@ impl Modem {
         }
     }
 
-    /// Sends `AT`.
-    fn probe(&mut self, now: Instant, link: &mut Link, attempt: u8, rescues: u8) {
-        say(link, command::ATTENTION);
-        self.enter(State::Probing {
-            attempt,
-            rescues,
-            due: now + PROBE,
-        });
-    }
-
-    fn unanswered(&mut self, now: Instant, link: &mut Link, attempt: u8, rescues: u8) {
-        if attempt < PROBES {
-            return self.probe(now, link, attempt + 1, rescues);
-        }
-        if rescues >= 2 {
-            return self.out_of_order(now, Fault::Silent);
-        }
-        link.put(command::END_TRANSMISSION);
-        self.enter(State::Rescuing {
-            escape: Escape::Before,
-            rescues: rescues + 1,
-            due: now + GUARD,
-        });
-    }
-
-    /// From data state into command state. What the escape character is nobody knows for sure: a
-    /// gateway that crashed in a call may have set its own.
-    fn rescue(&mut self, now: Instant, link: &mut Link, escape: Escape, rescues: u8) {
-        let (escape, patience) = match escape {
-            Escape::Before => {
-                let own = rescues > 1;
-                link.put(
-                    &[if own {
-                        command::OWN_ESCAPE
-                    } else {
-                        command::PLUS
-                    }; 3],
-                );
-                (Escape::After, GUARD)
-            }
-            Escape::After => {
-                say(link, command::HOOK);
-                (Escape::Hook, HOOK_PATIENCE)
-            }
-            Escape::Hook => return self.probe(now, link, 1, rescues),
-        };
-        self.enter(State::Rescuing {
-            escape,
-            rescues,
-            due: now + patience,
-        });
-    }
-
-    /// Sends the command at `script`, or finds that it was not answered.
-    fn tell_modem(&mut self, now: Instant, link: &mut Link, script: Script, part: Part) {
-        let Some(row) = script.current() else {
-            return self.ready(now);
-        };
-        let (part, due) = match part {
-            Part::Pause { attempt } => {
-                if row.need == Need::Owner {
-                    let init = &self.options.init;
-                    let named = init
-                        .get(..2)
-                        .is_some_and(|head| head.eq_ignore_ascii_case("AT"));
-                    if !named {
-                        link.put(command::ATTENTION.as_bytes());
-                    }
-                    // A control character would be a command of its own.
-                    for octet in init.bytes().filter(|octet| matches!(octet, b' '..=b'~')) {
-                        link.put(&[octet]);
-                    }
-                }
-                say(link, row.command);
-                let patience = if row.command == command::RESET {
-                    RESET_PATIENCE
-                } else {
-                    PATIENCE
-                };
-                (Part::Sent { attempt }, now + patience)
-            }
-            Part::FormPause { accepted, attempt } => {
-                say(link, command::FORM);
-                (Part::FormSent { accepted, attempt }, now + PATIENCE)
-            }
-            // Without these nothing works: find out whether the modem is still there.
-            Part::Sent { .. } if row.need == Need::Must => {
-                return self.unanswered(now, link, PROBES, 0);
-            }
-            Part::FormSent { .. } => return self.unanswered(now, link, PROBES, 0),
-            // Perhaps the modem is dialling: what comes next ends that.
-            Part::Sent { attempt } => return self.conclude(now, script, false, attempt),
-        };
-        self.enter(State::Initialising { script, part, due });
-    }
-
     /// Tells the modem to take the call.
     fn take_call(&mut self, now: Instant, link: &mut Link) {
         self.ringing.forget();
@@ -795,105 +515,9 @@ impl Modem {
         self.go_on(now, Script::between_calls());
     }
 
-    fn end_call(&mut self, now: Instant, told: bool) {
-        self.enter(State::HangingUp {
-            attempt: 1,
-            part: HangUp::Start { told },
-            due: now,
-        });
-    }
-
-    /// Hangs up, step by step.
-    fn end(&mut self, now: Instant, link: &mut Link, dcd: Circuit, attempt: u8, part: HangUp) {
-        let (part, patience) = match part {
-            HangUp::Start { told } => {
-                link.discard_output();
-                if !told {
-                    link.consume(link.peek().len());
-                }
-                self.skipping = false;
-                self.tell(Event::DiscardOutput);
-                self.tell(Event::Dtr(false));
-                (HangUp::Dtr { told }, DTR_OFF)
-            }
-            HangUp::Dtr { told } => {
-                self.tell(Event::Dtr(true));
-                if dcd == Circuit::Off {
-                    return self.hung_up(now);
-                }
-                if told {
-                    say(link, command::HOOK);
-                    (HangUp::Escaping(Escape::Hook), HOOK_PATIENCE)
-                } else {
-                    (HangUp::Escaping(Escape::Before), GUARD)
-                }
-            }
-            HangUp::Escaping(Escape::Before) => {
-                // Some modems say OK to S2 and keep to the plus sign.
-                let octet = if attempt == 2 {
-                    command::PLUS
-                } else {
-                    self.escape
-                };
-                link.put(&[octet; 3]);
-                (HangUp::Escaping(Escape::After), GUARD)
-            }
-            HangUp::Escaping(Escape::After) => {
-                say(link, command::HOOK);
-                (HangUp::Escaping(Escape::Hook), HOOK_PATIENCE)
-            }
-            HangUp::Escaping(Escape::Hook) if attempt < HANG_UPS => {
-                return self.enter(State::HangingUp {
-                    attempt: attempt + 1,
-                    part: HangUp::Start { told: false },
-                    due: now,
-                });
-            }
-            HangUp::Escaping(Escape::Hook) => {
-                self.tell(Event::HungUp { verified: false });
-                return self.out_of_order(now, Fault::StillOffHook);
-            }
-            HangUp::Done => return self.go_on(now, Script::between_calls()),
-        };
-        let due = now + patience;
-        self.enter(State::HangingUp { attempt, part, due });
-    }
-
-    fn hung_up(&mut self, now: Instant) {
-        self.tell(Event::HungUp { verified: true });
-        self.enter(State::HangingUp {
-            attempt: 1,
-            part: HangUp::Done,
-            due: now + LATE_ANSWERS,
-        });
-    }
-
-    fn pause(&mut self, now: Instant, script: Script, part: Part) {
-        let due = now + PAUSE;
-        self.enter(State::Initialising { script, part, due });
-    }
-
-    fn ready(&mut self, now: Instant) {
-        self.failures = 0;
-        self.tell(Event::Ready);
-        self.idle(now);
-    }
-
     fn idle(&mut self, now: Instant) {
         let check = now + CHECK;
         self.enter(State::Idle { check });
-    }
-
-    /// Nothing goes any more: reopen the device, later each time.
-    fn out_of_order(&mut self, now: Instant, fault: Fault) {
-        if self.failures == 0 {
-            self.tell(Event::Fault(fault));
-        }
-        self.ringing.forget();
-        let back_off = Duration::from_secs(1 << self.failures.min(6));
-        self.failures = self.failures.saturating_add(1);
-        let due = now + back_off.min(LONGEST_BACK_OFF);
-        self.enter(State::Closed { due });
     }
 
     /// Whether a RING is not a new call's.
@@ -906,13 +530,6 @@ impl Modem {
                 | State::Closed { .. }
                 | State::Reopening { .. }
         )
-    }
-
-    /// Tells of something refused, once for each opening of the device.
-    fn warn(&mut self, fault: Fault) {
-        if !mem::replace(&mut self.warned, true) {
-            self.tell(Event::Fault(fault));
-        }
     }
 
     fn tell(&mut self, event: Event) {

@@ -11,17 +11,20 @@
 //! long is ever kept. A serial terminal at 9600 bit/s that knows printing characters, CR, LF, BS
 //! and BEL is enough.
 
+mod answering;
 pub mod command;
 mod editor;
 mod help;
 mod key;
+mod login;
 mod screen;
 
 use core::fmt::Write;
 
-use hal::{Duration, Instant};
+use hal::Instant;
 use heapless::String;
 
+use self::answering::answering;
 use self::command::{Command, CommandError, Show};
 use self::editor::{Edit, Editor};
 use self::help::Completion;
@@ -31,12 +34,6 @@ use crate::config::words::{at_end, secret_start};
 use crate::config::{Config, LINE_OCTETS, Secrets};
 use crate::link::Link;
 
-/// Rows of an answer before `--More--`: a terminal has 24, one is for that, and one to read on.
-const PAGE: usize = 22;
-/// Wait after the first wrong password; doubled after each further one.
-const FIRST_DELAY: Duration = Duration::from_secs(1);
-/// How often it is doubled at most: 64 s.
-const DOUBLINGS: u8 = 6;
 /// A step needs this much room, so that whatever it prints fits.
 const STEP_OCTETS: usize = screen::MOST + 64;
 
@@ -227,87 +224,6 @@ impl Console {
         }
     }
 
-    fn open(&mut self, link: &mut Link, config: &Config) -> Progress {
-        let asks = self.kind == Kind::Terminal && config.console_password.is_some();
-        self.enter(
-            if asks { State::Login } else { State::Editing },
-            link,
-            config,
-        )
-    }
-
-    fn refuse(
-        &mut self,
-        now: Instant,
-        until: Instant,
-        logged_in: bool,
-        link: &mut Link,
-        config: &Config,
-    ) -> Progress {
-        link.consume(link.peek().len());
-        if now < until {
-            return Progress::Waits;
-        }
-        let next = if logged_in {
-            State::Editing
-        } else {
-            State::Opening
-        };
-        self.enter(next, link, config)
-    }
-
-    fn password_key(
-        &mut self,
-        now: Instant,
-        key: Key,
-        link: &mut Link,
-        config: &Config,
-    ) -> Progress {
-        let logged_in = self.is_logged_in();
-        match key {
-            Key::Enter => {
-                self.screen.next_row(link);
-                let password = config.console_password.as_ref();
-                let guess = self.editor.line().as_bytes();
-                let right = password.is_none_or(|password| password.matches(guess));
-                self.editor.clear();
-                if !right {
-                    self.screen.line(link, "wrong password");
-                    let delay = FIRST_DELAY * (1 << self.failures.min(DOUBLINGS));
-                    self.failures = self.failures.saturating_add(1);
-                    let until = now + delay;
-                    self.state = State::Refused { until, logged_in };
-                    return Progress::On;
-                }
-                self.failures = 0;
-                let next = match logged_in {
-                    true => answering(Task::Command(Command::Show(Show::Config(Secrets::Shown)))),
-                    false => State::Editing,
-                };
-                self.enter(next, link, config)
-            }
-            Key::Interrupt | Key::EndOfInput if logged_in => {
-                self.editor.clear();
-                self.screen.next_row(link);
-                self.enter(State::Editing, link, config)
-            }
-            Key::EndOfInput => {
-                self.screen.next_row(link);
-                Progress::Exit
-            }
-            Key::Interrupt => {
-                self.editor.clear();
-                Progress::On
-            }
-            // No old lines here: they would be tried as passwords.
-            Key::Up | Key::Down | Key::Tab | Key::Reprint => Progress::On,
-            key => {
-                self.edit(key, link);
-                Progress::On
-            }
-        }
-    }
-
     fn editing_key(&mut self, key: Key, link: &mut Link, config: &Config) -> Progress {
         let terminal = self.kind == Kind::Terminal;
         match key {
@@ -403,74 +319,6 @@ impl Console {
         Progress::On
     }
 
-    fn answer(&mut self, link: &mut Link, answers: &mut impl Answers) -> Progress {
-        if let Some(at) = link.peek().iter().position(|&octet| octet == INTERRUPT) {
-            link.consume(at + 1);
-            self.keys = Decoder::new();
-            return self.finish(link, answers.config());
-        }
-        let State::Answering {
-            task,
-            n,
-            rows,
-            paused,
-        } = &mut self.state
-        else {
-            return Progress::On;
-        };
-        if *paused {
-            match next_key(&mut self.keys, link) {
-                None => return Progress::Waits,
-                Some(Key::Char(' ')) => *rows = 0,
-                Some(Key::Enter) => *rows = PAGE - 1,
-                Some(Key::Char('q' | 'Q') | Key::EndOfInput) => {
-                    return self.finish(link, answers.config());
-                }
-                Some(_) => {
-                    link.put(BELL);
-                    return Progress::On;
-                }
-            }
-            *paused = false;
-            self.screen.erase(link);
-            return Progress::On;
-        }
-        let mut text = String::new();
-        let line = match task {
-            Task::Command(Command::Help(word)) => {
-                help::help_line(answers.config(), word.as_deref(), *n, &mut text)
-            }
-            Task::Command(command) => answers.line(command, *n, &mut text),
-            Task::Choices => {
-                let n = usize::try_from(*n).unwrap_or(usize::MAX);
-                help::choice_line(answers.config(), self.editor.head(), n, &mut text)
-            }
-        };
-        match line {
-            Line::Wait => return Progress::Waits,
-            Line::End => return self.finish(link, answers.config()),
-            Line::Text => {}
-        }
-        if self.kind == Kind::Terminal && *rows >= PAGE {
-            *paused = true;
-            self.screen.show(link, "--More--", core::iter::empty(), 0);
-            return Progress::On;
-        }
-        self.screen.line(link, &text);
-        *n = n.saturating_add(1);
-        *rows += screen::height(&text);
-        Progress::On
-    }
-
-    /// The answer has ended, or the operator has seen enough.
-    fn finish(&mut self, link: &mut Link, config: &Config) -> Progress {
-        self.screen.erase(link);
-        if self.kind == Kind::OneCommand {
-            return Progress::Exit;
-        }
-        self.enter(State::Editing, link, config)
-    }
-
     fn enter(&mut self, state: State, link: &mut Link, config: &Config) -> Progress {
         self.state = state;
         self.draw(link, config);
@@ -523,16 +371,6 @@ impl Console {
 }
 
 const BELL: &[u8] = b"\x07";
-const INTERRUPT: u8 = 0x03;
-
-fn answering(task: Task) -> State {
-    State::Answering {
-        task,
-        n: 0,
-        rows: 0,
-        paused: false,
-    }
-}
 
 fn next_key(keys: &mut Decoder, link: &mut Link) -> Option<Key> {
     while let Some(&octet) = link.peek().first() {

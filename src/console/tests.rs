@@ -3,6 +3,9 @@ use std::string::{String as Text, ToString};
 use std::vec;
 use std::vec::Vec;
 
+use hal::Duration;
+
+use super::answering::PAGE;
 use super::*;
 use crate::config::check;
 

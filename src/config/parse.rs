@@ -113,7 +113,10 @@ impl fmt::Display for ConfigError {
             Self::Words(fault) => fault.fmt(f),
             Self::ConsoleOnly(pattern) => write!(f, "only at the console: {pattern}"),
             Self::UnknownUser(name) => {
-                write!(f, "no user \"{name}\": expected a user who was added with user add")
+                write!(
+                    f,
+                    "no user \"{name}\": expected a user who was added with user add"
+                )
             }
             Self::UnknownLine(name) => write!(
                 f,
@@ -130,7 +133,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "password: expected 1 to {limit} octets, got {got}")
             }
             Self::MaskedSecret => f.write_str(
-                "password: ******** stands for a password that was not shown, expected the password itself",
+                "password: ******** stands for one not shown, expected the password itself",
             ),
             Self::TooLarge { limit } => write!(
                 f,
@@ -384,7 +387,7 @@ fn choice<T: Choosable>(command: &Matched<'_>, at: usize) -> Result<T, Fault> {
 }
 
 fn small(command: &Matched<'_>, at: usize, bounds: (u32, u32)) -> Result<u8, Fault> {
-    let count = command.value(at, |word| value::count(word).filter(|_| !word.is_empty()))?;
+    let count = command.value(at, value::count)?;
     let count = command.bounded(at, count, bounds)?;
     u8::try_from(count).map_err(|_| command.expected(at))
 }

@@ -259,6 +259,10 @@ const BAD: &[(&str, &str)] = &[
     ),
     ("user add ben", "user add: expected password, got nothing"),
     (
+        "user add ben hunter2",
+        "user add: expected password, got a word that is not shown here",
+    ),
+    (
         "user add ben password",
         "user add password: expected a password, in quotes if it has blanks, got nothing",
     ),
@@ -289,7 +293,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "user add ben password ********",
-        "password: ******** stands for a password that was not shown, expected the password itself",
+        "password: ******** stands for one not shown, expected the password itself",
     ),
     (
         "user delete ben",

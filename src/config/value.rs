@@ -24,7 +24,7 @@ pub fn name(text: &str) -> Option<Name> {
 /// A number without sign.
 #[must_use]
 pub fn count(text: &str) -> Option<u32> {
-    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+    let digits = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
     if !digits {
         return None;
     }

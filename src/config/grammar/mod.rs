@@ -217,6 +217,12 @@ impl Rows {
         self.retain(|row| row.alternatives(at).any(is_argument))
     }
 
+    /// Whether only `password` may come at place `at`: what stands there instead may be one.
+    fn wants_password(self, at: usize) -> bool {
+        let mut choices = self.choices(at);
+        matches!(choices.next(), Some(Choice::Word("password", _))) && choices.next().is_none()
+    }
+
     /// Word `at` fits none of them.
     fn fault(self, at: usize, words: &Words) -> Fault {
         let built = self.retain(|row| row.place != Place::NotBuilt);
@@ -225,7 +231,10 @@ impl Rows {
             _ => Fault::Expected {
                 rows: built,
                 at,
-                got: Got::word(words, at),
+                got: match built.wants_password(at) && at < words.len() {
+                    true => Got::Hidden,
+                    false => Got::word(words, at),
+                },
             },
         }
     }
@@ -343,7 +352,7 @@ mod tests {
         for (index, row) in TABLE.iter().enumerate() {
             assert_eq!(row.index(), index);
             assert!(
-                row.pattern.len() + 2 <= 79 && row.help.len() + 4 <= 79,
+                row.pattern.len() + 2 <= 79 && row.help.len() + 20 <= 79,
                 "{row:?}"
             );
             for at in 0..row.pattern.split(' ').count() {

@@ -7,7 +7,7 @@ macro_rules! grammar {
         /// Which command a row is.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Phrase {
-            $($(#[doc = $pattern] $phrase,)*)*
+            $($(#[doc = concat!("`", $pattern, "`")] $phrase,)*)*
         }
 
         /// Every command.
@@ -47,7 +47,7 @@ grammar! {
     }
     Configuration {
         Hostname "hostname NAME" "name in greetings (the machine's)"
-        Store "store PATH size SIZE" "the ring: a file or a block device (state directory, 256M)"
+        Store "store PATH size SIZE" "the ring, a file or block device (state directory, 256M)"
         LineDevice "line LINE device PATH [speed BPS]" "a modem line at a serial device (115200)"
         LinePhone "line LINE phone ADDR:PORT" "a built-in virtual modem"
         LineDelete "line delete LINE" "take a line away"

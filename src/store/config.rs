@@ -22,6 +22,8 @@ pub(super) struct Slots {
     in_b: bool,
     /// The group that makes the newest durable, until it is.
     pub(super) pending: Option<u64>,
+    /// The header whose octets are in the other slot already, but it is not.
+    half: Option<Header>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +58,12 @@ impl<M: Medium> Store<'_, M> {
             sum: self.key.sum(octets),
         };
         let at = self.geometry.config_at(in_b);
-        let written = self
-            .medium
-            .write(at + HEADER_OCTETS as u64, octets)
-            .and_then(|()| self.medium.write(at, &header.encode(self.key)));
+        if self.config.half != Some(header) {
+            let written = self.medium.write(at + HEADER_OCTETS as u64, octets);
+            self.taken(written)?;
+            self.config.half = Some(header);
+        }
+        let written = self.medium.write(at, &header.encode(self.key));
         self.taken(written)?;
         self.dirty = true;
         let ticket = self.commit();
@@ -67,6 +71,7 @@ impl<M: Medium> Store<'_, M> {
             newest: Some(header),
             in_b,
             pending: Some(ticket.0),
+            half: None,
         };
         Ok(ticket)
     }
@@ -102,6 +107,7 @@ impl Slots {
             newest: None,
             in_b: true,
             pending: None,
+            half: None,
         };
         for b in [false, true] {
             let at = geometry.config_at(b);
@@ -147,8 +153,8 @@ impl Header {
     }
 
     fn decode(key: Key, octets: &[u8; HEADER_OCTETS]) -> Option<Self> {
-        let sound = octets.starts_with(MAGIC)
-            && key.sum(&array_at::<60>(octets, 0)) == u32_at(octets, 60);
+        let sound =
+            octets.starts_with(MAGIC) && key.sum(&array_at::<60>(octets, 0)) == u32_at(octets, 60);
         sound.then(|| Self {
             length: u32_at(octets, 4),
             generation: u64_at(octets, 8),

@@ -237,9 +237,12 @@ impl<M: Medium> Store<'_, M> {
         }
         let at = ring::offset_at(&self.geometry, segment, head);
         let written = match self.buffers.writers.get(writer.slot) {
-            Some(slot) => self
-                .medium
-                .write(at, slot.octets.get(..record.span() as usize).unwrap_or_default()),
+            Some(slot) => self.medium.write(
+                at,
+                slot.octets
+                    .get(..record.span() as usize)
+                    .unwrap_or_default(),
+            ),
             None => return Err(AppendError::Closed),
         };
         self.taken(written)?;

@@ -264,8 +264,10 @@ impl<M: Medium> Store<'_, M> {
         self.trusted = true;
     }
 
-    /// Asks for a snapshot of the index, whatever the journal's length: at a clean stop, say.
+    /// Asks for a snapshot of the index, whatever the journal's length, without waiting for the
+    /// next commits: at a clean stop, say.
     pub fn take_snapshot(&mut self) {
+        self.snapshot.urgent = true;
         if self.snapshot.state == State::Idle {
             self.begin_snapshot();
         }
@@ -277,13 +279,13 @@ impl<M: Medium> Store<'_, M> {
         &self.geometry
     }
 
-    /// Whether nothing waits to be written or to become durable.
+    /// Whether stepping does nothing until something is asked for.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.durable >= MOUNTED
             && self.syncing.is_none()
-            && !self.dirty
-            && self.snapshot.state == State::Idle
+            && !self.wanted
+            && !matches!(self.snapshot.state, State::Writing { .. })
     }
 
     /// Figures for people.
@@ -367,17 +369,20 @@ impl<M: Medium> Store<'_, M> {
         if self.trusted {
             self.journal.settled = syncing.sequence;
         }
-        if self.config.pending.is_some_and(|group| group <= self.durable) {
+        if self
+            .config
+            .pending
+            .is_some_and(|group| group <= self.durable)
+        {
             self.config.pending = None;
         }
         match self.snapshot.state {
             State::Settling { header, group } if group <= self.durable => {
                 self.snapshot.state = State::Heading { header };
-                self.dirty = true;
-                self.wanted = true;
             }
             State::Closing { header, group } if group <= self.durable => {
                 self.snapshot.in_b = !self.snapshot.in_b;
+                self.snapshot.urgent = false;
                 self.snapshot.state = State::Idle;
                 self.journal.from = header.from;
                 self.journal.settled = self.journal.settled.max(header.from);
@@ -408,15 +413,22 @@ impl<M: Medium> Store<'_, M> {
             };
             did = true;
             header.parts += 1;
-            self.dirty = true;
             self.snapshot.state = match next {
                 Some(cursor) => State::Writing { header, cursor },
                 None => State::Settling {
                     header,
-                    group: self.commit().0,
+                    group: self.group,
                 },
             };
         }
+        // A snapshot rides on the commits of others, but not until the journal is full.
+        let waits = matches!(
+            self.snapshot.state,
+            State::Settling { .. } | State::Heading { .. }
+        );
+        let urgent =
+            self.snapshot.urgent || self.journal.used() * 4 >= u64::from(self.geometry.journal) * 3;
+        self.wanted |= waits && urgent;
         did
     }
 

@@ -227,6 +227,7 @@ impl<M: Medium> Survey<'_, M> {
         Snapshot {
             generation,
             in_b,
+            urgent: false,
             state: State::Idle,
         }
     }
@@ -355,7 +356,11 @@ impl<M: Medium> Survey<'_, M> {
             let Some(header) = header.filter(|h| Segment::new(h.sequence).sequence().is_some())
             else {
                 let blank = octets == [0; SEGMENT_OCTETS];
-                *segment = if blank { Segment::BLANK } else { Segment::DAMAGED };
+                *segment = if blank {
+                    Segment::BLANK
+                } else {
+                    Segment::DAMAGED
+                };
                 damaged += u32::from(!blank);
                 continue;
             };
@@ -432,7 +437,10 @@ impl fmt::Display for MountError {
                 superblock::VERSION
             ),
             Self::TooManySegments { needed } => {
-                write!(f, "store has {needed} segments, more than memory was set aside for")
+                write!(
+                    f,
+                    "store has {needed} segments, more than memory was set aside for"
+                )
             }
             Self::IndexLost => f.write_str("no index of the store verifies"),
             Self::Exhausted => f.write_str("a counter of the store came to its end"),

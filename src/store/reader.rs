@@ -11,7 +11,7 @@ use super::octets::{Key, Sum};
 use super::record::{HEAD_MAX, HEADER_OCTETS, Kind, Place, Record};
 use super::ring::{self, Segment};
 use super::superblock::Geometry;
-use super::{Store, octets};
+use super::{Store, Stored, octets};
 
 /// Headers looked at in one call: where one slow and many fast writers wrote side by side, the
 /// next chunk may be far away.
@@ -73,12 +73,15 @@ impl<M: Medium> Store<'_, M> {
         }
     }
 
-    /// Goes on verifying, over at most `budget` octets. Its length when it is done and whole.
+    /// Goes on verifying, over at most `budget` octets; what it is when it is done and whole.
+    ///
+    /// A place that an unsettled entry names may hold another whole copy, of the time before:
+    /// only if length and checksum are what [`Store::finish`] gave is it the one that was meant.
     pub fn verify(
         &mut self,
         verifier: &mut Verifier,
         mut budget: usize,
-    ) -> Option<Result<u64, Damaged>> {
+    ) -> Option<Result<Stored, Damaged>> {
         let (mut shelf, scratch) = self.shelf_and_scratch();
         while budget > 0 {
             let length = scratch.len().min(budget);
@@ -95,8 +98,12 @@ impl<M: Medium> Store<'_, M> {
                 let record = &reader.record;
                 let whole = record.whole_octets == verifier.octets
                     && record.whole_sum == verifier.sum.value();
-                let octets = verifier.octets;
-                return Some(whole.then_some(octets).ok_or(Damaged::Corrupt));
+                let stored = Stored {
+                    place: record.origin,
+                    octets: verifier.octets,
+                    crc: verifier.sum.value(),
+                };
+                return Some(whole.then_some(stored).ok_or(Damaged::Corrupt));
             }
             if count == 0 {
                 return None;
@@ -127,7 +134,11 @@ impl<M: Medium> Store<'_, M> {
     ///
     /// # Errors
     /// [`Damaged`].
-    pub fn head(&mut self, place: Place, buf: &mut [u8; HEAD_MAX as usize]) -> Result<usize, Damaged> {
+    pub fn head(
+        &mut self,
+        place: Place,
+        buf: &mut [u8; HEAD_MAX as usize],
+    ) -> Result<usize, Damaged> {
         let mut shelf = self.shelf();
         let reader = shelf.open(place)?;
         let head = usize::from(reader.record.head);
@@ -210,12 +221,7 @@ impl<M: Medium> Shelf<'_, M> {
         })
     }
 
-    fn read(
-        &mut self,
-        reader: &mut Reader,
-        offset: u64,
-        buf: &mut [u8],
-    ) -> Result<usize, Damaged> {
+    fn read(&mut self, reader: &mut Reader, offset: u64, buf: &mut [u8]) -> Result<usize, Damaged> {
         if offset < reader.start {
             *reader = self.open(reader.record.origin)?;
         }
@@ -250,9 +256,7 @@ impl<M: Medium> Shelf<'_, M> {
         self.fetch(reader.segment, content + within, buf)?;
         if within == 0 {
             let mut head = [0; HEAD_MAX as usize];
-            let head = head
-                .get_mut(..usize::from(record.head))
-                .unwrap_or_default();
+            let head = head.get_mut(..usize::from(record.head)).unwrap_or_default();
             self.fetch(reader.segment, reader.offset + HEADER_OCTETS, head)?;
             reader.read = Some((0, self.key.start().update(head)));
         }
@@ -303,9 +307,7 @@ impl<M: Medium> Shelf<'_, M> {
 
     fn fetch(&mut self, segment: u32, offset: u32, buf: &mut [u8]) -> Result<(), Damaged> {
         let at = ring::offset_at(self.geometry, segment, offset);
-        self.medium
-            .read(at, buf)
-            .map_err(|_| Damaged::Unreadable)
+        self.medium.read(at, buf).map_err(|_| Damaged::Unreadable)
     }
 }
 

@@ -67,6 +67,8 @@ pub(super) struct Snapshot {
     pub(super) generation: u64,
     /// Which area holds the newest durable one.
     pub(super) in_b: bool,
+    /// Whether the next one was asked for, and does not wait for others' commits.
+    pub(super) urgent: bool,
     pub(super) state: State,
 }
 

@@ -184,19 +184,32 @@ pub fn content<M: Medium>(medium: &mut M) -> Result<Content, MediumError> {
     for range in [start, end] {
         let mut at = range.start;
         while at < range.end {
-            let mut unit = [0; 512];
-            let length = usize::try_from(range.end - at).map_or(512, |rest| rest.min(512));
+            let mut unit = [0; OCTETS];
+            let length = usize::try_from(range.end - at).map_or(OCTETS, |rest| rest.min(OCTETS));
             let unit = unit.get_mut(..length).unwrap_or_default();
             medium.read(at, unit)?;
-            // A superblock that does not verify, and nothing else: torn while it was written.
-            let torn = unit.starts_with(MAGIC);
-            if !torn && !unit.iter().all(|&octet| octet == 0 || octet == 0xFF) {
+            let may_be_superblock = at == 0 || at.is_power_of_two();
+            if !is_blank(unit) && !(may_be_superblock && is_torn(unit)) {
                 return Ok(Content::Foreign);
             }
             at += length as u64;
         }
     }
     Ok(Content::Blank)
+}
+
+fn is_blank(octets: &[u8]) -> bool {
+    octets.iter().all(|&octet| octet == 0 || octet == 0xFF)
+}
+
+/// Whether a cut while a superblock was written can have left this: of the magic, something.
+fn is_torn(octets: &[u8]) -> bool {
+    let (magic, _) = octets.split_at(octets.len().min(MAGIC.len()));
+    !is_blank(magic)
+        && magic
+            .iter()
+            .zip(MAGIC)
+            .all(|(octet, magic)| octet == magic || is_blank(&[*octet]))
 }
 
 /// Makes `medium` an empty store: writes both superblocks and starts a sync. Nothing else is

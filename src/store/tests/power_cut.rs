@@ -115,7 +115,9 @@ fn any_units_may_be_lost_or_spoilt() {
             let masks: Vec<u64> = if touched <= 6 {
                 (0..1 << touched).collect()
             } else {
-                (0..64).map(|_| random.next() << 20 ^ random.next()).collect()
+                (0..64)
+                    .map(|_| random.next() << 20 ^ random.next())
+                    .collect()
             };
             let cuts = masks.into_iter().map(Cut::Units);
             let cuts = cuts.chain([Cut::Any; 24]);
@@ -172,7 +174,12 @@ fn a_second_cut_takes_nothing_that_the_first_left() {
                 &true_then,
             );
             let middle = SimMedium::from_image(image).with_unit(128);
-            let again = session(&mut memory, middle.clone().with_trace(), found.clone(), &second);
+            let again = session(
+                &mut memory,
+                middle.clone().with_trace(),
+                found.clone(),
+                &second,
+            );
             at_each_event(&middle, &again, |at, medium, _| {
                 let mut true_now = truth(&again.marks, at);
                 let touched = medium.touched().len();

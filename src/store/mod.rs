@@ -1,1 +1,599 @@
-//! To be written.
+//! The store: an index, copies of mails and the saved configuration on one medium.
+//!
+//! It knows nothing of mail. It keeps what an [`Index`] gives it as snapshots and journal
+//! entries, copies of octets in a ring of segments, and two small slots; [`Store::commit`] asks
+//! for everything so far to become durable, and one sync does it. Nothing here ever waits:
+//! [`Store::step`] drives page writes, syncs and snapshots.
+//!
+//! ```text
+//! medium  | superblock A, B | config A, B | snapshot A, B | journal | ring                   |
+//!
+//! journal   [page n+5 | n+6 | ...free... | page n | n+1 | n+2 | n+3 | n+4 ]   circular
+//!
+//! ring      [segment 17 | segment 12 | segment 13 | segment 18 (open) | ... ]   any order
+//!               |
+//!               +- [header page | first a | first b | middle a | last b | pad | last a | ...]
+//!                   a copy is a chain of records; one larger than a segment goes on in the next
+//! ```
+//!
+//! The octets of each structure are drawn in its own file. All numbers are little-endian; every
+//! structure carries a CRC-32C that is seeded with the key of the format.
+//!
+//! What holds after a cut at any moment (the medium's contract: each unit written since the last
+//! finished sync may hold anything):
+//! - A committed entry is there, and a committed copy is whole, until its segment is evicted,
+//!   which is itself an entry. A segment is overwritten only when that entry is durable.
+//! - What was logged but not committed is there up to some entry, and not beyond. Mount says
+//!   which entries may speak of copies that are not whole ([`Index::replay`], `settled`).
+//! - No page that belongs to a commit is written again, but after what it holds was given up.
+//! - Mount writes nothing; the first write after it carries a new epoch on a fresh page, so that
+//!   leftovers of the time before are not taken for its continuation.
+
+mod config;
+mod copy;
+mod journal;
+mod mount;
+mod octets;
+mod reader;
+mod record;
+mod ring;
+mod snapshot;
+mod superblock;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+use core::ops::Range;
+
+use hal::{Medium, MediumError, SyncState};
+
+pub use copy::{AppendError, Stored, Writer};
+pub use mount::{MountError, Mounted, mount};
+pub use reader::{Damaged, Reader, Verifier};
+pub use record::{HEAD_MAX, Place, WRITERS};
+pub use ring::Segment;
+pub use superblock::{Content, FormatError, Geometry, content, format};
+
+use copy::Slot;
+use journal::Journal;
+use octets::Key;
+use ring::Ring;
+use snapshot::{Header, Snapshot, State};
+
+/// The smallest page: the store's own longest entry fits it.
+pub const PAGE_MIN: u32 = 128;
+/// The largest page: what Linux writes at once.
+pub const PAGE_MAX: u32 = 4096;
+
+/// The group of the sync that follows a mount.
+const MOUNTED: u64 = 1;
+/// Parts of a snapshot written in one step.
+const PARTS_A_STEP: usize = 4;
+
+/// The mailbox's ledger, as the store sees it. Entries and parts are opaque.
+pub trait Index {
+    /// Forgets everything: a mount begins, or begins again from an older snapshot.
+    fn clear(&mut self);
+
+    /// Puts the next part of a snapshot, from `cursor` on (0 at first), into `out`; says how long
+    /// it is, and the next cursor, if there is more. The index may change between two parts, as
+    /// long as every change is logged.
+    fn part(&self, cursor: u32, out: &mut [u8]) -> (usize, Option<u32>);
+
+    /// Takes back one part, in the order they were given.
+    fn restore(&mut self, part: &[u8]);
+
+    /// Takes back one journal entry, in order. It may be in the snapshot already: entries say
+    /// what is, not what changes. If not `settled`, the copies it speaks of may not be whole.
+    fn replay(&mut self, entry: &[u8], settled: bool);
+
+    /// Whether the copies in `extent` may be given up now, by what is durable.
+    fn may_evict(&mut self, extent: Extent<'_>) -> bool;
+
+    /// The copies in `extent` are gone. The store has logged that itself, and says it again at
+    /// replay: nothing needs to be logged for it.
+    fn evicted(&mut self, extent: Extent<'_>);
+}
+
+/// The copies that touch one segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent<'a> {
+    /// [`Place`]s of those that begin in it.
+    pub places: Range<u32>,
+    /// Those that began earlier and go on in it.
+    pub continued: &'a [Place],
+}
+
+impl Extent<'_> {
+    /// Whether the copy at `place` is one of them.
+    #[must_use]
+    pub fn holds(&self, place: Place) -> bool {
+        self.places.contains(&place.0) || self.continued.contains(&place)
+    }
+}
+
+/// Memory that a store works in, lent to it for life.
+#[derive(Debug)]
+pub struct Space<'a> {
+    /// One for each segment of the ring, or more.
+    pub segments: &'a mut [Segment],
+    /// The rest: about 150 KiB.
+    pub buffers: &'a mut Buffers,
+}
+
+/// A page, a chunk to work in, and a chunk for each writer.
+#[derive(Debug)]
+pub struct Buffers {
+    journal: [u8; PAGE_MAX as usize],
+    scratch: [u8; record::CHUNK_MAX as usize],
+    writers: [Slot; WRITERS],
+}
+
+impl Buffers {
+    /// All empty.
+    pub const EMPTY: Self = Self {
+        journal: [0; PAGE_MAX as usize],
+        scratch: [0; record::CHUNK_MAX as usize],
+        writers: [Slot::EMPTY; WRITERS],
+    };
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+/// A mounted store.
+#[derive(Debug)]
+pub struct Store<'a, M> {
+    medium: M,
+    key: Key,
+    geometry: Geometry,
+    /// Of this mount: marks everything it writes.
+    epoch: u32,
+    segments: &'a mut [Segment],
+    buffers: &'a mut Buffers,
+    journal: Journal,
+    ring: Ring,
+    snapshot: Snapshot,
+    config: config::Slots,
+    /// Serial of the copy begun last.
+    serial: u32,
+    /// The group of changes that the next sync makes durable.
+    group: u64,
+    /// Whether it holds anything.
+    dirty: bool,
+    /// Whether somebody waits for it.
+    wanted: bool,
+    syncing: Option<Syncing>,
+    /// The last group that is durable.
+    durable: u64,
+    /// Whether the copies of all entries before this mount have been looked at.
+    trusted: bool,
+    fault: Option<Fault>,
+}
+
+/// A sync under way.
+#[derive(Clone, Copy, Debug)]
+struct Syncing {
+    group: u64,
+    /// The first journal page it does not cover.
+    sequence: u64,
+}
+
+/// A commit asked for: see [`Store::committed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+/// Figures for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Segments of the ring.
+    pub segments: u32,
+    /// Those that hold copies, evicted or not.
+    pub written: u32,
+    /// Those that do not verify.
+    pub damaged: u32,
+    /// Octets of one segment.
+    pub segment_octets: u32,
+    /// Octets free in the open one.
+    pub open_octets: u32,
+    /// How many segments were ever opened: laps times segments, about.
+    pub opened: u32,
+    /// Copies under way.
+    pub writers: u32,
+    /// Journal pages in use since the newest snapshot, and how many there are.
+    pub journal: (u32, u32),
+    /// Snapshots ever taken.
+    pub snapshots: u64,
+    /// Mounts that wrote.
+    pub epoch: u32,
+    /// Commits made durable since mount.
+    pub commits: u64,
+    /// Why nothing is taken any more.
+    pub fault: Option<Fault>,
+}
+
+impl<M: Medium> Store<'_, M> {
+    /// Adds an entry to the journal. It is durable once a ticket taken after that is committed.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`]: step the store, and try again; [`StoreError::TooLong`]: see
+    /// [`Geometry::entry_limit`]; [`StoreError::Fault`].
+    pub fn log(&mut self, entry: &[u8]) -> Result<(), StoreError> {
+        self.log_entry(entry, false)
+    }
+
+    /// Asks that everything logged, saved and finished so far becomes durable.
+    pub fn commit(&mut self) -> Ticket {
+        if !self.dirty {
+            return Ticket(self.group - 1);
+        }
+        self.wanted = true;
+        Ticket(self.group)
+    }
+
+    /// Whether what `ticket` covers is durable.
+    ///
+    /// # Errors
+    /// The fault that keeps it from ever becoming so.
+    pub fn committed(&self, ticket: Ticket) -> Result<bool, Fault> {
+        match self.fault {
+            _ if ticket.0 <= self.durable => Ok(true),
+            Some(fault) => Err(fault),
+            None => Ok(false),
+        }
+    }
+
+    /// Does what can be done without waiting: looks after the sync, writes parts of a snapshot,
+    /// starts the next commit. Whether anything was done; if so, step again.
+    pub fn step(&mut self, index: &mut impl Index) -> bool {
+        if self.fault.is_some() {
+            return false;
+        }
+        let synced = self.watch_sync();
+        let taken = self.step_snapshot(index);
+        let started = self.start_commit();
+        synced || taken || started
+    }
+
+    /// Says that the copies named by entries that were replayed unsettled have been looked at,
+    /// and that what was found is logged: the next mount need not look at them again.
+    pub fn settle(&mut self) {
+        self.trusted = true;
+    }
+
+    /// Asks for a snapshot of the index, whatever the journal's length, without waiting for the
+    /// next commits: at a clean stop, say.
+    pub fn take_snapshot(&mut self) {
+        self.snapshot.urgent = true;
+        if self.snapshot.state == State::Idle {
+            self.begin_snapshot();
+        }
+    }
+
+    /// The layout of the medium.
+    #[must_use]
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Whether stepping does nothing until something is asked for.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.durable >= MOUNTED
+            && self.syncing.is_none()
+            && !self.wanted
+            && !matches!(self.snapshot.state, State::Writing { .. })
+    }
+
+    /// Figures for people.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let count = |wanted: fn(&Segment) -> bool| {
+            octets::size(self.segments.iter().filter(|s| wanted(s)).count())
+        };
+        let writers = &self.buffers.writers;
+        let writers = writers.iter().filter(|slot| slot.writing.is_some());
+        let used = u32::try_from(self.journal.used()).unwrap_or(u32::MAX);
+        Usage {
+            segments: self.geometry.segments,
+            written: count(|segment| segment.sequence().is_some()),
+            damaged: count(|segment| *segment == Segment::DAMAGED),
+            segment_octets: self.geometry.segment,
+            open_octets: self.ring.rest(&self.geometry),
+            opened: self.ring.newest,
+            writers: octets::size(writers.count()),
+            journal: (used, self.geometry.journal),
+            snapshots: self.snapshot.generation,
+            epoch: self.epoch,
+            commits: self.durable.saturating_sub(MOUNTED),
+            fault: self.fault,
+        }
+    }
+
+    /// The medium below.
+    pub fn medium(&mut self) -> &mut M {
+        &mut self.medium
+    }
+
+    /// Gives the medium back.
+    pub fn into_medium(self) -> M {
+        self.medium
+    }
+
+    fn log_entry(&mut self, entry: &[u8], own: bool) -> Result<(), StoreError> {
+        self.sound()?;
+        let (limit, got) = (self.geometry.entry_limit(), entry.len());
+        if got > limit {
+            return Err(StoreError::TooLong { limit, got });
+        }
+        if !self.journal.fits(&self.geometry, got) {
+            self.seal_page()?;
+        }
+        if self.journal.is_full(&self.geometry) {
+            return Err(StoreError::Busy);
+        }
+        self.journal.push(&mut self.buffers.journal, entry, own);
+        self.dirty = true;
+        Ok(())
+    }
+
+    fn seal_page(&mut self) -> Result<(), StoreError> {
+        self.writable()?;
+        let sealed = self.journal.seal(
+            &mut self.medium,
+            &self.geometry,
+            (self.key, self.epoch),
+            &mut self.buffers.journal,
+        );
+        self.taken(sealed)
+    }
+
+    /// Whether a sync came to its end.
+    fn watch_sync(&mut self) -> bool {
+        let Some(syncing) = self.syncing else {
+            return false;
+        };
+        match self.medium.sync_state() {
+            SyncState::Pending => return false,
+            SyncState::Failed(errno) => {
+                self.fault = Some(Fault::Medium(errno));
+                return true;
+            }
+            SyncState::Done => {}
+        }
+        self.syncing = None;
+        self.durable = syncing.group;
+        if self.trusted {
+            self.journal.settled = syncing.sequence;
+        }
+        if self
+            .config
+            .pending
+            .is_some_and(|group| group <= self.durable)
+        {
+            self.config.pending = None;
+        }
+        match self.snapshot.state {
+            State::Settling { header, group } if group <= self.durable => {
+                self.snapshot.state = State::Heading { header };
+            }
+            State::Closing { header, group } if group <= self.durable => {
+                self.snapshot.in_b = !self.snapshot.in_b;
+                self.snapshot.urgent = false;
+                self.snapshot.state = State::Idle;
+                self.journal.from = header.from;
+                self.journal.settled = self.journal.settled.max(header.from);
+            }
+            State::Idle
+            | State::Writing { .. }
+            | State::Settling { .. }
+            | State::Heading { .. }
+            | State::Closing { .. } => {}
+        }
+        true
+    }
+
+    /// Begins a snapshot when it is time, and writes some parts of it.
+    fn step_snapshot(&mut self, index: &mut impl Index) -> bool {
+        if self.snapshot.state == State::Idle
+            && self.journal.used() * 2 >= u64::from(self.geometry.journal)
+        {
+            self.begin_snapshot();
+        }
+        let mut did = false;
+        for _ in 0..PARTS_A_STEP {
+            let State::Writing { mut header, cursor } = self.snapshot.state else {
+                break;
+            };
+            let Ok(next) = self.write_part(&header, cursor, index) else {
+                break;
+            };
+            did = true;
+            header.parts += 1;
+            self.snapshot.state = match next {
+                Some(cursor) => State::Writing { header, cursor },
+                None => State::Settling {
+                    header,
+                    group: self.group,
+                },
+            };
+        }
+        // A snapshot rides on the commits of others, but not until the journal is full.
+        let waits = matches!(
+            self.snapshot.state,
+            State::Settling { .. } | State::Heading { .. }
+        );
+        let urgent =
+            self.snapshot.urgent || self.journal.used() * 4 >= u64::from(self.geometry.journal) * 3;
+        self.wanted |= waits && urgent;
+        did
+    }
+
+    fn begin_snapshot(&mut self) {
+        let Some(generation) = self.snapshot.generation.checked_add(1) else {
+            self.fault = Some(Fault::Exhausted);
+            return;
+        };
+        self.snapshot.generation = generation;
+        let header = Header {
+            epoch: self.epoch,
+            generation,
+            from: self.journal.sequence,
+            previous: self.journal.previous,
+            parts: 0,
+        };
+        self.snapshot.state = State::Writing { header, cursor: 0 };
+    }
+
+    fn write_part(
+        &mut self,
+        header: &Header,
+        cursor: u32,
+        index: &impl Index,
+    ) -> Result<Option<u32>, StoreError> {
+        self.writable()?;
+        if header.parts >= self.geometry.snapshot_parts().1 {
+            self.fault = Some(Fault::SnapshotTooLarge);
+            return Err(Fault::SnapshotTooLarge.into());
+        }
+        let page = self.geometry.page as usize;
+        let page = self.buffers.scratch.get_mut(..page).unwrap_or_default();
+        let room = page.get_mut(snapshot::PART_HEADER_OCTETS as usize..);
+        let room = room.unwrap_or_default();
+        let (length, next) = index.part(cursor, room);
+        let length = length.min(room.len());
+        let area = (&self.geometry, self.key, !self.snapshot.in_b);
+        let written = header.write_part(&mut self.medium, area, page, length);
+        self.taken(written)?;
+        Ok(next)
+    }
+
+    /// Writes what the commit still lacks, and starts its sync.
+    fn start_commit(&mut self) -> bool {
+        if self.syncing.is_some() {
+            return false;
+        }
+        if self.durable < MOUNTED {
+            return self.start_sync(MOUNTED).is_ok();
+        }
+        self.wanted && self.finish_group().is_ok()
+    }
+
+    fn finish_group(&mut self) -> Result<(), StoreError> {
+        self.close_page()?;
+        if !self.journal.is_empty() {
+            self.seal_page()?;
+        }
+        if let State::Heading { header } = self.snapshot.state {
+            let at = self.geometry.snapshot_at(!self.snapshot.in_b);
+            let written = self.medium.write(at, &header.encode(self.key));
+            self.taken(written)?;
+            let group = self.group;
+            self.snapshot.state = State::Closing { header, group };
+        }
+        self.start_sync(self.group)?;
+        self.group += 1;
+        self.dirty = false;
+        self.wanted = false;
+        Ok(())
+    }
+
+    fn start_sync(&mut self, group: u64) -> Result<(), StoreError> {
+        let started = self.medium.sync();
+        self.taken(started)?;
+        let sequence = self.journal.sequence;
+        self.syncing = Some(Syncing { group, sequence });
+        Ok(())
+    }
+
+    /// Whether the store still takes anything.
+    fn sound(&self) -> Result<(), Fault> {
+        self.fault.map_or(Ok(()), Err)
+    }
+
+    /// Whether the medium may be written to: not before the sync that follows a mount.
+    fn writable(&self) -> Result<(), StoreError> {
+        self.sound()?;
+        if self.durable < MOUNTED {
+            return Err(StoreError::Busy);
+        }
+        Ok(())
+    }
+
+    /// What the medium said to a write: a failure is for good.
+    fn taken<T>(&mut self, result: Result<T, MediumError>) -> Result<T, StoreError> {
+        let fault = match result {
+            Ok(value) => return Ok(value),
+            Err(MediumError::Busy) => return Err(StoreError::Busy),
+            Err(MediumError::Failed(errno)) => Fault::Medium(errno),
+            Err(MediumError::OutOfBounds) => Fault::Bug,
+        };
+        self.fault = Some(fault);
+        Err(fault.into())
+    }
+}
+
+/// Why the store takes nothing any more. Reading goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The medium failed, by system error number: what it holds is known after the next mount.
+    Medium(i32),
+    /// The index gave more parts than the snapshot's area holds.
+    SnapshotTooLarge,
+    /// A counter came to its end.
+    Exhausted,
+    /// A mistake in the store itself.
+    Bug,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Medium(errno) => write!(f, "medium failed: system error {errno}"),
+            Self::SnapshotTooLarge => f.write_str("index too large for its snapshot"),
+            Self::Exhausted => f.write_str("a counter of the store came to its end"),
+            Self::Bug => f.write_str("a mistake in the store"),
+        }
+    }
+}
+
+impl core::error::Error for Fault {}
+
+/// Why an entry or a configuration was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// Not now: step the store, and try again.
+    Busy,
+    /// Longer than the format allows.
+    TooLong {
+        /// The most it allows, in octets.
+        limit: usize,
+        /// What it was given, in octets.
+        got: usize,
+    },
+    /// The store takes nothing any more.
+    Fault(Fault),
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("store busy"),
+            Self::TooLong { limit, got } => {
+                write!(f, "too long for the store: {got} octets, at most {limit}")
+            }
+            Self::Fault(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for StoreError {}

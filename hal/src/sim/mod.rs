@@ -1,1 +1,3 @@
-//! To be written.
+//! The simulated world.
+
+pub mod medium;

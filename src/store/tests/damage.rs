@@ -1,0 +1,236 @@
+//! Spoilt and hostile images: they mount or are refused, and never serve wrong octets.
+
+use super::*;
+
+fn used_medium(memory: &mut Memory) -> Outcome {
+    let script = [
+        Action::Set(0, 1),
+        Action::Store(vec![(0, 100), (1, 400)]),
+        Action::Drain,
+        Action::Config(50),
+        Action::Snapshot,
+        Action::Drain,
+        Action::Store(vec![(2, 1200)]),
+        Action::Set(3, 4),
+        Action::Drain,
+        Action::Set(4, 5),
+        Action::Drain,
+    ];
+    session(memory, formatted(&tiny()), Ledger::default(), &script)
+}
+
+/// Mounts an image and uses what it gives; whether it could be mounted.
+fn exercise(memory: &mut Memory, image: Vec<u8>) -> Option<(Ledger, Mounted)> {
+    let mut ledger = Guarded(Ledger::default());
+    let (mut store, mounted) =
+        mount(SimMedium::from_image(image), memory.space(), &mut ledger).ok()?;
+    let Guarded(found) = &ledger;
+    let found = found.clone();
+    for row in found.rows {
+        let _ = read_copy(&mut store, row);
+    }
+    let _ = store.load_config(&mut [0; 512]);
+    let _ = store.log(b"an entry");
+    if let Some(writer) = store.begin(b"") {
+        let _ = store.append(writer, &[1; 3000], &mut ledger);
+        for _ in 0..20 {
+            let _ = store.finish(writer, &mut ledger);
+            store.step(&mut ledger);
+        }
+    }
+    Some((found, mounted))
+}
+
+/// The model's ledger, but deaf to entries that cannot be its own.
+struct Guarded(Ledger);
+
+impl Index for Guarded {
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+    fn part(&self, cursor: u32, out: &mut [u8]) -> (usize, Option<u32>) {
+        self.0.part(cursor, out)
+    }
+    fn restore(&mut self, part: &[u8]) {
+        let sound = |entry: &[u8]| entry.len() == ENTRY && usize::from(entry[0]) < SLOTS;
+        if part.chunks(ENTRY).all(sound) {
+            self.0.restore(part);
+        }
+    }
+    fn replay(&mut self, entry: &[u8], settled: bool) {
+        if entry.len() == ENTRY && usize::from(entry[0]) < SLOTS {
+            self.0.replay(entry, settled);
+        }
+    }
+    fn may_evict(&mut self, extent: Extent<'_>) -> bool {
+        self.0.may_evict(extent)
+    }
+    fn evicted(&mut self, extent: Extent<'_>) {
+        self.0.evicted(extent);
+    }
+}
+
+#[test]
+fn no_flipped_bit_is_ever_served() {
+    let mut memory = Memory::new();
+    let outcome = used_medium(&mut memory);
+    let image = outcome.medium.image().to_vec();
+    let (mut silent, mut lost) = (0, 0);
+    for bit in 0..image.len() * 8 {
+        let mut flipped = image.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let Some((found, mounted)) = exercise(&mut memory, flipped) else {
+            continue;
+        };
+        // The last group cannot be told from one that a cut has torn.
+        if found.rows != outcome.ledger.rows {
+            lost += 1;
+            let last = &outcome.ledger.history[outcome.ledger.history.len() - 2].0;
+            if !mounted.journal_damaged {
+                silent += 1;
+                assert_eq!(found.rows, *last, "bit {bit} of octet {:#x}", bit / 8);
+            }
+        }
+    }
+    assert!(lost > 0 && silent < lost);
+}
+
+#[test]
+fn random_images_never_panic() {
+    let mut memory = Memory::new();
+    let outcome = used_medium(&mut memory);
+    let image = outcome.medium.image();
+    let mut random = Random(11);
+    for round in 0..4000 {
+        let mut spoilt = image.to_vec();
+        for _ in 0..1 + random.below(6) {
+            // Pages swapped, repeated, or filled with noise; the superblock mostly left.
+            let page = |random: &mut Random| random.below(image.len() / 128) * 128;
+            let (to, from) = (page(&mut random), page(&mut random));
+            if to < 256 && round % 8 != 0 {
+                continue;
+            }
+            if random.below(3) == 0 {
+                for octet in &mut spoilt[to..to + 128] {
+                    *octet = random.next() as u8;
+                }
+            } else {
+                let source = image[from..from + 128].to_vec();
+                spoilt[to..to + 128].copy_from_slice(&source);
+            }
+        }
+        exercise(&mut memory, spoilt);
+    }
+    for length in [0, 1, 127, 128, 4096, 10_000] {
+        let noise = (0..length).map(|_| random.next() as u8).collect();
+        assert!(exercise(&mut memory, noise).is_none());
+        assert!(exercise(&mut memory, vec![0; length]).is_none());
+    }
+}
+
+#[test]
+fn foreign_content_is_refused_and_blank_is_not() {
+    let geometry = tiny();
+    let mut memory = Memory::new();
+    let mut mount_error = |medium: SimMedium| {
+        mount(medium, memory.space(), &mut Ledger::default())
+            .map(|_| ())
+            .unwrap_err()
+    };
+    let blank = SimMedium::new(1 << 20);
+    assert_eq!(mount_error(blank.clone()), MountError::Blank);
+    assert_eq!(content(&mut blank.clone()), Ok(Content::Blank));
+    // Where ext4, btrfs, a partition table and its copy at the end keep their marks.
+    for at in [0, 510, 1080, 0x10040, (1 << 20) - 512] {
+        let mut image = blank.image().to_vec();
+        image[at] = 0x53;
+        let mut foreign = SimMedium::from_image(image);
+        assert_eq!(content(&mut foreign), Ok(Content::Foreign), "{at:#x}");
+        let formatted = format(&mut foreign, &geometry, [0; 16], true);
+        assert_eq!(formatted, Err(FormatError::Foreign));
+        assert_eq!(mount_error(foreign), MountError::Foreign);
+    }
+    let mut store = formatted(&geometry);
+    assert_eq!(
+        format(&mut store, &geometry, [0; 16], false),
+        Err(FormatError::Store)
+    );
+    let mut newer = store.image().to_vec();
+    // Version 2, with its checksum, in both.
+    for at in [0, 128] {
+        newer[at + 8] = 2;
+        let sum = Key::new(&[0; 16]).sum(&newer[at..at + 124]);
+        newer[at + 124..at + 128].copy_from_slice(&sum.to_le_bytes());
+    }
+    assert_eq!(
+        mount_error(SimMedium::from_image(newer)),
+        MountError::Version(2)
+    );
+}
+
+#[test]
+fn a_lost_superblock_is_found_in_its_twin() {
+    let mut memory = Memory::new();
+    let outcome = used_medium(&mut memory);
+    let mut image = outcome.medium.image().to_vec();
+    image[..128].fill(0xFF);
+    let (found, _) = exercise(&mut memory, image).unwrap();
+    assert_eq!(found.rows, outcome.ledger.rows);
+}
+
+#[test]
+fn a_new_format_shows_nothing_of_the_old() {
+    let mut memory = Memory::new();
+    let mut medium = used_medium(&mut memory).medium;
+    format(&mut medium, &tiny(), *b"another 16 octet", true).unwrap();
+    let mut ledger = Ledger::default();
+    let (mut store, mounted) = mount(medium, memory.space(), &mut ledger).unwrap();
+    assert_eq!(ledger.rows, State::default());
+    assert_eq!((mounted.entries, mounted.epoch), (0, 1));
+    assert_eq!(store.load_config(&mut [0; 512]), Ok(None));
+    assert_eq!(store.usage().written, 0);
+}
+
+#[test]
+fn a_lost_snapshot_is_replaced_by_the_journal_or_refused() {
+    let mut memory = Memory::new();
+    // The journal still holds everything: nothing is lost with the snapshot.
+    let outcome = used_medium(&mut memory);
+    let geometry = tiny();
+    let spoil = |image: &mut [u8], b: bool| {
+        let at = geometry.snapshot_at(b) as usize;
+        image[at..at + 640].fill(0x55);
+    };
+    let mut image = outcome.medium.image().to_vec();
+    spoil(&mut image, false);
+    let (found, _) = exercise(&mut memory, image).unwrap();
+    assert_eq!(found.rows, outcome.ledger.rows);
+    // With the newer of two it is lost or not: never is it an old one that is taken.
+    let script: Vec<Action> = (0..40)
+        .flat_map(|n| [Action::Set(n % SLOTS, n as u32), Action::Drain])
+        .collect();
+    let outcome = session(
+        &mut memory,
+        formatted(&geometry),
+        Ledger::default(),
+        &script,
+    );
+    let image = outcome.medium.image();
+    for b in [false, true] {
+        let mut image = image.to_vec();
+        spoil(&mut image, b);
+        if let Some((found, mounted)) = exercise(&mut memory, image) {
+            assert_eq!(found.rows, outcome.ledger.rows);
+            assert!(!mounted.journal_damaged);
+        }
+    }
+    let mut image = image.to_vec();
+    spoil(&mut image, false);
+    spoil(&mut image, true);
+    let refused = mount(
+        SimMedium::from_image(image),
+        memory.space(),
+        &mut Ledger::default(),
+    );
+    assert_eq!(refused.map(|_| ()), Err(MountError::IndexLost));
+}

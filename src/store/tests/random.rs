@@ -1,0 +1,308 @@
+//! Random scripts against the model: wrap-around, eviction, interleaved writers, kills, cuts.
+
+use hal::sim::medium::Cut;
+
+use super::*;
+
+fn random_script(random: &mut Random, length: usize) -> Vec<Action> {
+    let mut script = Vec::new();
+    for _ in 0..length {
+        let slot = random.below(SLOTS);
+        script.push(match random.below(40) {
+            0..=11 => Action::Set(slot, random.next() as u32),
+            12..=19 => {
+                let copies = 1 + random.below(4);
+                let copies = (0..copies).map(|nth| {
+                    let length = [0, 1, 64, 191, 192, 193, 500, 900, 2500][random.below(9)];
+                    ((slot + nth) % SLOTS, length)
+                });
+                Action::Store(copies.collect())
+            }
+            20 => Action::GiveUp(random.below(900)),
+            21 | 22 => Action::Drop(slot),
+            23 => Action::Pin(slot, true),
+            24..=26 => Action::Pin(slot, false),
+            27..=29 => Action::Commit,
+            30..=34 => Action::Step,
+            35 => Action::Drain,
+            36 => Action::Config(random.below(190)),
+            37 => Action::Snapshot,
+            _ => Action::Kill,
+        });
+    }
+    script.push(Action::Drain);
+    script
+}
+
+#[test]
+fn random_scripts_agree_with_the_model_and_survive_random_cuts() {
+    let mut memory = Memory::new();
+    let mut states = 0;
+    for seed in 1..=120u64 {
+        let mut random = Random(seed * 7919);
+        let mut geometry = tiny();
+        geometry.page = [128, 256, 512][random.below(3)];
+        geometry.superblock = geometry.page;
+        geometry.config = 512;
+        geometry.snapshot = 5 * geometry.page;
+        geometry.journal = 4 + random.below(9) as u32;
+        geometry.segment = geometry.page * (8 + random.below(8) as u32);
+        geometry.segments = 3 + random.below(6) as u32;
+        geometry.chunk = [64, 192, 640][random.below(3)];
+        let unit = geometry.page as usize >> random.below(2);
+        let mut start = formatted(&geometry).with_unit(unit);
+        let mut ledger = Ledger::default();
+        for life in 0..3 {
+            let medium = start
+                .clone()
+                .with_trace()
+                .with_slow_sync(random.below(4) as u32)
+                .with_busy([0, 2, 3, 5][random.below(4)]);
+            let script = random_script(&mut random, 60);
+            let outcome = session(&mut memory, medium, ledger.clone(), &script);
+            let trace = outcome.medium.trace();
+            let mut cuts: Vec<usize> = (0..25).map(|_| random.below(trace.len() + 1)).collect();
+            cuts.sort_unstable();
+            let mut medium = start.clone();
+            let mut done = 0;
+            let mut left = None;
+            for at in cuts {
+                for event in &trace[done..at] {
+                    event.repeat(&mut medium);
+                }
+                done = at;
+                let truth = truth(&outcome.marks, at);
+                for cut in [Cut::Units(random.next()), Cut::Any, Cut::Any] {
+                    let image = medium.cut(cut, &mut || random.next());
+                    // Its own configurations are counted from one, whatever stood before.
+                    let found = check(&mut memory, &image, unit, &outcome, &truth, life);
+                    left = Some((image, found));
+                    states += 1;
+                }
+            }
+            // The next life goes on after the last cut.
+            let Some((image, found)) = left else {
+                continue;
+            };
+            start = SimMedium::from_image(image).with_unit(unit);
+            ledger = Ledger {
+                pinned: outcome.ledger.pinned,
+                ..found
+            };
+            // This model does not look at loose copies: it drops them.
+            for slot in 0..SLOTS {
+                if ledger.loose[slot] {
+                    start = dropped(&mut memory, start, &mut ledger, slot);
+                }
+            }
+        }
+    }
+    assert!(states > 10_000, "{states}");
+}
+
+fn check(
+    memory: &mut Memory,
+    image: &[u8],
+    unit: usize,
+    outcome: &Outcome,
+    truth: &Mark,
+    life: usize,
+) -> Ledger {
+    if life == 0 {
+        return check_image(memory, image, unit, &outcome.ledger.history, truth);
+    }
+    // Later lives find the configuration of an earlier one: all else must be as ever.
+    let mut ledger = Ledger::default();
+    let medium = SimMedium::from_image(image.to_vec()).with_unit(unit);
+    let (mut store, mounted) = mount(medium, memory.space(), &mut ledger).unwrap();
+    let history = &outcome.ledger.history;
+    let allowed = &history[truth.acked..=truth.logged.min(history.len() - 1)];
+    assert!(
+        allowed
+            .iter()
+            .any(|(state, until)| *state == ledger.rows && *until >= truth.trace),
+        "phantom or loss at {truth:?}: {:?}",
+        ledger.rows
+    );
+    assert!(!mounted.journal_damaged);
+    for slot in 0..SLOTS {
+        let whole = read_copy(&mut store, ledger.rows[slot]);
+        assert!(whole.is_ok() || ledger.loose[slot], "{whole:?} {truth:?}");
+    }
+    ledger
+}
+
+/// Mounts, logs that `slot` has no copy, and makes that durable.
+fn dropped(memory: &mut Memory, medium: SimMedium, ledger: &mut Ledger, slot: usize) -> SimMedium {
+    let mut found = Ledger::default();
+    let (mut store, _) = mount(medium, memory.space(), &mut found).unwrap();
+    assert_eq!(found.rows, ledger.rows);
+    ledger.rows[slot].copy = None;
+    ledger.loose[slot] = false;
+    for _ in 0..10_000 {
+        match store.log(&encode(slot, ledger.rows[slot])) {
+            Ok(()) => break,
+            Err(error) => assert_eq!(error, StoreError::Busy),
+        }
+        store.step(ledger);
+    }
+    let ticket = store.commit();
+    while !store.committed(ticket).unwrap() {
+        store.step(ledger);
+    }
+    store.into_medium().killed()
+}
+
+#[test]
+fn one_commit_is_one_sync() {
+    let mut memory = Memory::new();
+    let geometry = Geometry::for_capacity(16 << 20, 64 * 1024).unwrap();
+    let mut ledger = Ledger::default();
+    let mut table = vec![Segment::default(); geometry.segments as usize];
+    let space = Space {
+        segments: &mut table,
+        buffers: &mut memory.buffers,
+    };
+    let (mut store, _) = mount(formatted(&geometry), space, &mut ledger).unwrap();
+    while !store.is_quiet() {
+        store.step(&mut ledger);
+    }
+    let before = store.medium().counts();
+    let mut payload = 0;
+    for number in 0..100 {
+        let writer = store.begin(&[1; 60]).unwrap();
+        let content = content_of(number, 4096);
+        let mut done = 0;
+        while done < content.len() {
+            done += store.append(writer, &content[done..], &mut ledger).unwrap();
+        }
+        let stored = store.finish(writer, &mut ledger).unwrap();
+        payload += stored.octets;
+        store.log(&encode(0, Row::default())).unwrap();
+        let ticket = store.commit();
+        assert_eq!(store.commit(), ticket);
+        assert_eq!(store.committed(ticket), Ok(false));
+        while store.step(&mut ledger) {}
+        assert_eq!(
+            store.committed(ticket),
+            Ok(true),
+            "{number} {:?}",
+            store.usage()
+        );
+        // Nothing new: nothing to wait for.
+        let next = store.commit();
+        assert_eq!(store.committed(next), Ok(true));
+    }
+    let after = store.medium().counts();
+    // Snapshots ride along: the journal has 64 pages here.
+    assert_eq!(store.usage().snapshots, 3);
+    assert_eq!(after.syncs - before.syncs, 100);
+    let written = after.written - before.written;
+    assert!(written < payload * 32 / 10, "{written} for {payload}");
+}
+
+#[test]
+fn what_is_pinned_is_never_evicted_and_the_ring_says_full() {
+    let mut memory = Memory::new();
+    let script = [
+        Action::Store(vec![(0, 300)]),
+        Action::Pin(0, true),
+        Action::Store(vec![(1, 1500)]),
+        Action::Store(vec![(2, 1500)]),
+        Action::Store(vec![(3, 1500)]),
+        Action::Store(vec![(4, 1500)]),
+        Action::Store(vec![(5, 1500)]),
+        Action::Store(vec![(6, 1500)]),
+        // Larger than the ring: refused, whatever is given up for it.
+        Action::Store(vec![(7, 9000)]),
+        Action::Drain,
+    ];
+    let medium = formatted(&tiny());
+    let outcome = session(&mut memory, medium, Ledger::default(), &script);
+    let rows = outcome.ledger.rows;
+    assert!(rows[0].copy.is_some());
+    assert!(rows[7].copy.is_none());
+}
+
+#[test]
+fn a_failing_medium_is_a_fault_and_is_still_read() {
+    let mut memory = Memory::new();
+    for fail_after in 0..40 {
+        let mut ledger = Ledger::default();
+        let (mut store, _) = mount(formatted(&tiny()), memory.space(), &mut ledger).unwrap();
+        while store.step(&mut ledger) {}
+        store.medium().fail_after(fail_after);
+        let mut acked = None;
+        let mut faults = 0;
+        for number in 0..100 {
+            let writer = store.begin(&[]).unwrap();
+            let stored = match store.append(writer, &content_of(number, 150), &mut ledger) {
+                Ok(_) => store.finish(writer, &mut ledger),
+                Err(error) => Err(error),
+            };
+            store.abort(writer);
+            let ticket = store.commit();
+            for _ in 0..10 {
+                store.step(&mut ledger);
+            }
+            match (store.committed(ticket), stored) {
+                (Ok(true), Ok(stored)) => {
+                    acked = Some(Kept {
+                        place: stored.place.0,
+                        length: 150,
+                        crc: stored.crc,
+                        seed: number,
+                    });
+                }
+                (Err(fault), _) => {
+                    assert_eq!(fault, Fault::Medium(5));
+                    faults += 1;
+                }
+                (Ok(_), other) => {
+                    faults += u32::from(other == Err(Fault::Medium(5).into()));
+                    assert!(other.is_err());
+                }
+            }
+        }
+        assert!(faults > 0);
+        let row = Row {
+            value: 0,
+            copy: acked,
+        };
+        assert_eq!(read_copy(&mut store, row), Ok(()));
+        assert_eq!(store.log(&[0; 4]), Err(Fault::Medium(5).into()));
+    }
+}
+
+#[test]
+fn reading_goes_to_any_offset_and_back() {
+    let mut memory = Memory::new();
+    let script = [Action::Store(vec![(0, 2000), (1, 800), (2, 1300)])];
+    let outcome = session(
+        &mut memory,
+        formatted(&Geometry {
+            segments: 12,
+            ..tiny()
+        }),
+        Ledger::default(),
+        &script,
+    );
+    let mut ledger = Ledger::default();
+    let (mut store, _) = mount(outcome.medium, memory.space(), &mut ledger).unwrap();
+    let mut random = Random(3);
+    for row in &ledger.rows[..3] {
+        let kept = row.copy.unwrap();
+        let expected = content_of(kept.seed, kept.length as usize);
+        let mut reader = store.open(Place(kept.place)).unwrap();
+        for _ in 0..2000 {
+            let offset = random.below(expected.len() + 10);
+            let mut buf = vec![0; 1 + random.below(300)];
+            let count = store.read(&mut reader, offset as u64, &mut buf).unwrap();
+            let rest = expected.get(offset..).unwrap_or_default();
+            assert_eq!(count == 0, rest.is_empty());
+            assert_eq!(buf[..count], rest[..count]);
+        }
+        let mut head = [0; HEAD_MAX as usize];
+        assert_eq!(store.head(Place(kept.place), &mut head), Ok(20));
+    }
+}

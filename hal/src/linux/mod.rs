@@ -24,15 +24,36 @@
 //! | [`clock`], [`machine`] | the whole machine |
 
 pub mod attach;
+pub mod clock;
 pub mod descriptor;
 pub mod file;
+pub mod image;
+pub mod line;
+pub mod machine;
 mod names;
+pub mod phone;
 mod raw_mode;
 pub mod reactor;
 pub mod serial;
 pub mod tcp;
 pub mod terminal;
+pub mod vmodem;
 mod zeros;
+
+use core::fmt::{self, Write};
+
+use crate::board::OpenError;
+
+/// Words for the owner, cut where they are longer than such an error may be.
+fn words(text: fmt::Arguments<'_>) -> OpenError {
+    let mut words = OpenError::new();
+    for c in text.to_string().chars() {
+        if words.write_char(c).is_err() {
+            break;
+        }
+    }
+    words
+}
 
 /// A fresh directory for the test `name`.
 #[cfg(test)]

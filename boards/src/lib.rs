@@ -1,3 +1,104 @@
-//! To be written.
+//! Which hal part plugs in where: one small file a board.
+//!
+//! | board | is |
+//! | --- | --- |
+//! | [`host`] | a developer's PC: a virtual modem, a sample LAN server, the terminal |
+//! | [`rpi`] | the real one: a USB modem, a serial console |
 
+#![forbid(unsafe_code)]
+
+pub mod host;
+pub mod rpi;
 pub mod sample;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hal::linux::clock::hostname;
+use hal::linux::machine::{Choice, ConsoleChoice, Machine};
+
+/// What the command line says; what it leaves out is the board's to choose.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The state directory.
+    pub state: Option<PathBuf>,
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// `stdio`, `none`, or the path of a terminal.
+    pub console: Option<String>,
+}
+
+/// A board, ready to run.
+#[derive(Debug)]
+pub struct Opened {
+    /// The machine.
+    pub machine: Machine,
+    /// The machine's name.
+    pub hostname: String,
+    /// The state directory.
+    pub state: PathBuf,
+    /// Where the configuration comes from: a file, or the board itself.
+    pub origin: String,
+    /// The configuration.
+    pub config: String,
+    /// The sample LAN server of board `host`; it ends when this is dropped.
+    pub sample: Option<host::SampleLan>,
+}
+
+/// Opens the board called `name`.
+///
+/// # Errors
+/// No such board, or what could not be opened, in words for the owner.
+pub fn open(name: &str, options: Options) -> Result<Opened, String> {
+    let preset = match name {
+        "host" => host::preset(),
+        "rpi" => rpi::preset(),
+        _ => return Err(format!("no board {name}: expected host or rpi")),
+    };
+    let state = options.state.unwrap_or(preset.state);
+    let named = options.config.is_some();
+    let file = options
+        .config
+        .unwrap_or_else(|| state.join("ringmail.conf"));
+    let (origin, config) = match fs::read_to_string(&file) {
+        Ok(text) => (file.display().to_string(), text),
+        Err(error) if named => return Err(format!("{}: {error}", file.display())),
+        // Nothing was saved yet.
+        Err(_) => (format!("board {name}"), preset.config.to_owned()),
+    };
+    let console = match options.console.as_deref() {
+        None => preset.console,
+        Some("stdio") => ConsoleChoice::Standard,
+        Some("none") => ConsoleChoice::None,
+        Some(path) => ConsoleChoice::Device(path.into()),
+    };
+    let machine = Machine::open(Choice {
+        state: state.clone(),
+        config: file,
+        console,
+    })?;
+    let sample = match preset.sample {
+        Some(start) if config == preset.config => Some(start(&state)?),
+        _ => None,
+    };
+    Ok(Opened {
+        machine,
+        hostname: hostname(),
+        state,
+        origin,
+        config,
+        sample,
+    })
+}
+
+/// Starts the sample LAN server, with its mail below the state directory.
+type StartSample = fn(&Path) -> Result<host::SampleLan, String>;
+
+/// What a board chooses where the command line does not.
+struct Preset {
+    state: PathBuf,
+    console: ConsoleChoice,
+    config: &'static str,
+    /// Starts what the preset configuration needs beside the gateway.
+    sample: Option<StartSample>,
+}

@@ -320,7 +320,7 @@ mod tests {
         }
 
         fn slots(&self) -> u32 {
-            self.0.len() as u32
+            u32::try_from(self.0.len()).unwrap()
         }
 
         fn standing(&self, slot: u32) -> Option<Standing> {
@@ -423,7 +423,9 @@ mod tests {
                     plan(&renumbered, &rows, |id| Some(Identity(1000 + id - 100)));
                 for (entry, id) in listing.iter().zip(&now) {
                     let slot = before.iter().position(|old| old == id);
-                    let expected = slot.map_or(Verdict::New, |slot| Verdict::Rekeyed(slot as u32));
+                    let expected = slot.map_or(Verdict::New, |slot| {
+                        Verdict::Rekeyed(u32::try_from(slot).unwrap())
+                    });
                     assert_eq!(entry.verdict, expected, "{before:?} {now:?}");
                 }
                 let vanished = gone.iter().map(|&slot| before[slot as usize]);
@@ -489,7 +491,7 @@ mod tests {
         let mut open = listed_row(2);
         open.1.identity = taken.1.identity;
         for rows in [vec![taken, open], vec![open, taken]] {
-            let untaken = rows.iter().position(|row| !row.1.taken).unwrap() as u32;
+            let untaken = (0..).zip(&rows).find(|(_, row)| !row.1.taken).unwrap().0;
             let (listing, _, _, _) = plan(&[50], &Rows(rows), |_| Some(Identity(1001)));
             assert_eq!(listing[0].verdict, Verdict::Rekeyed(untaken));
         }

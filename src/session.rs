@@ -18,7 +18,7 @@ use hal::{Circuit, Duration, Instant};
 use crate::hayes::{self, Connect, Modem};
 use crate::link::Link;
 use crate::pop3::command::Login;
-use crate::pop3::{self, Maildrop, server};
+use crate::pop3::{Maildrop, server};
 
 use crate::config::Secret;
 
@@ -84,7 +84,7 @@ pub enum EndReason {
 
 #[derive(Debug)]
 struct Call {
-    server: pop3::server::Server,
+    server: server::Server,
     began: Instant,
     air: Air,
     /// The link's count of octets received when the call began.
@@ -210,7 +210,7 @@ impl Session {
     ) -> Event {
         match event {
             hayes::Event::Connected(connect) => {
-                let mut server = pop3::server::Server::new(now, options.server);
+                let mut server = server::Server::new(now, options.server);
                 server.greet(now, link, options.hostname);
                 self.call = Some(Call {
                     server,

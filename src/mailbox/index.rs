@@ -467,7 +467,7 @@ mod tests {
             let octets: Vec<u8> = (0..24)
                 .map(|_| {
                     seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    let octet = (seed >> 24) as u8;
+                    let octet = u8::try_from(seed >> 24).unwrap();
                     if octet & 1 == 0 { octet % 12 } else { octet }
                 })
                 .collect();

@@ -531,10 +531,10 @@ mod tests {
             for step in 0..300 {
                 match next(4) {
                     0 | 1 => {
-                        let new = row(next(12), next(3) as u8, step);
+                        let new = row(next(12), u8::try_from(next(3)).unwrap(), step);
                         let slot = match next(4) {
                             // As a journal is replayed: into any slot.
-                            0 => next(24) as u32,
+                            0 => u32::try_from(next(24)).unwrap(),
                             _ => match ledger.vacancy() {
                                 Ok(slot) => {
                                     assert!(!model.contains_key(&slot));
@@ -550,12 +550,13 @@ mod tests {
                         model.insert(slot, new);
                     }
                     2 => {
-                        let slot = next(24) as u32;
+                        let slot = u32::try_from(next(24)).unwrap();
                         ledger.remove(slot);
                         model.remove(&slot);
                     }
                     _ => {
-                        let (slot, key) = (next(24) as u32, Key([next(4), next(12)]));
+                        let (slot, key) =
+                            (u32::try_from(next(24)).unwrap(), Key([next(4), next(12)]));
                         ledger.rekey(slot, key);
                         if let Some(row) = model.get_mut(&slot) {
                             row.key = key;
@@ -566,7 +567,7 @@ mod tests {
                     ledger.rows().map(|(s, r)| (s, *r)).eq(model.clone()),
                     "seed {seed}"
                 );
-                assert_eq!(ledger.fill(), (model.len() as u32, 24));
+                assert_eq!(ledger.fill(), (u32::try_from(model.len()).unwrap(), 24));
                 for user in 0..3 {
                     for low in 0..4 {
                         for high in 0..12 {

@@ -16,7 +16,7 @@ use hal::Medium;
 
 use crate::config::{CommitAt, Order, TakenBy, User};
 use crate::pop3::{self, Commit, Open, ReadFault, Uid};
-use crate::store::{Reader, Ticket, Verifier};
+use crate::store::{Reader, Stored, Ticket, Verifier};
 
 use super::row::{Offer, Taken};
 use super::{Error, Mailbox};
@@ -211,6 +211,12 @@ impl<'a> Maildrop<'a> {
         self.opened.as_ref().map(|opened| opened.user)
     }
 
+    /// The number of the call it is open for.
+    #[must_use]
+    pub fn call(&self) -> Option<u32> {
+        self.opened.as_ref().map(|opened| opened.call)
+    }
+
     /// Whether more mail waits than it has room for.
     #[must_use]
     pub fn is_cut(&self) -> bool {
@@ -292,7 +298,7 @@ impl<M: Medium> pop3::Maildrop for Lent<'_, '_, M> {
                     let reader = *reader;
                     match self.mailbox.store().verify(verifier, CHECK_OCTETS) {
                         None => return Open::Pending,
-                        Some(Ok(octets)) => {
+                        Some(Ok(Stored { octets, .. })) => {
                             self.opened.reading = Reading::Ready {
                                 number,
                                 octets,
@@ -393,12 +399,13 @@ impl<M: Medium> Lent<'_, '_, M> {
     /// How the reading of message `number` begins; `None` if there is no such message.
     fn begin(&mut self, number: u32) -> Option<Reading> {
         let slot = self.item(number)?.slot;
-        let Some(place) = self.mailbox.ledger().row(slot)?.copy else {
-            return Some(Reading::Wanted { number, slot });
-        };
-        let Ok(reader) = self.mailbox.store().open(place) else {
-            self.mailbox.drop_damaged(slot);
-            return Some(Reading::Wanted { number, slot });
+        let reader = match self.mailbox.open_copy(slot) {
+            None => return Some(Reading::Wanted { number, slot }),
+            Some(Err(_)) => {
+                self.mailbox.drop_damaged(slot);
+                return Some(Reading::Wanted { number, slot });
+            }
+            Some(Ok(reader)) => reader,
         };
         let verifier = self.mailbox.store().verifier(&reader);
         Some(Reading::Checking {

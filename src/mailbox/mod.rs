@@ -25,7 +25,9 @@ use crate::config::Name;
 use crate::identity::Identity;
 use crate::pop3::Uid;
 use crate::reconcile::Key;
-use crate::store::{AppendError, Place, Store, StoreError, Stored, Ticket, Writer};
+use crate::store::{
+    AppendError, Damaged, HEAD_MAX, Place, Reader, Store, StoreError, Stored, Ticket, Usage, Writer,
+};
 
 use index::{ENTRY_OCTETS, Entry, FORMAT, RowV1};
 use ledger::Full;
@@ -107,10 +109,7 @@ impl<'a, M: Medium> Mailbox<'a, M> {
     /// a cut may have left torn, and takes them from their rows if they are.
     pub fn check_copies(&mut self) {
         while let Some(slot) = self.ledger.next_doubtful() {
-            let Some(place) = self.ledger.row(slot).and_then(|row| row.copy) else {
-                continue;
-            };
-            if !self.is_whole(place) {
+            if !self.has_whole_copy(slot) {
                 self.drop_damaged(slot);
             }
         }
@@ -243,6 +242,26 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         }
     }
 
+    /// Opens the copy of the row in `slot`; `None` if it has none.
+    ///
+    /// A medium that lost a write may show another copy at that place, whole, of a time before: so
+    /// the row's own UID must stand before the content. A mail is never taken for another.
+    pub fn open_copy(&mut self, slot: u32) -> Option<Result<Reader, Damaged>> {
+        let row = *self.ledger.row(slot)?;
+        let place = row.copy?;
+        let mut head = [0; HEAD_MAX as usize];
+        let meant = self.store.head(place, &mut head).map(|length| {
+            let entry = head.get(1..length).map(Entry::read);
+            matches!(entry, Some(Ok((Entry::Row(_, image), _)))
+                if image.thaw().is_some_and(|of| of.uid == row.uid && of.user == row.user))
+        });
+        Some(match meant {
+            Ok(true) => self.store.open(place),
+            Ok(false) => Err(Damaged::Absent),
+            Err(damaged) => Err(damaged),
+        })
+    }
+
     /// Starts a copy of the mail that `row` describes; `None` if no writer is free.
     pub fn begin_copy(&mut self, row: &Row) -> Option<Writer> {
         let mut head = [0; ENTRY_OCTETS + 1];
@@ -316,6 +335,17 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         &mut self.store
     }
 
+    /// Figures of the store.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.store.usage()
+    }
+
+    /// Gives the store's medium back.
+    pub fn into_medium(self) -> M {
+        self.store.into_medium()
+    }
+
     /// Copies that turned out to be damaged since start.
     #[must_use]
     pub fn damaged(&self) -> u32 {
@@ -364,9 +394,12 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         text
     }
 
-    fn is_whole(&mut self, place: Place) -> bool {
-        let Ok(reader) = self.store.open(place) else {
-            return false;
+    /// Whether the row has no copy, or one that verifies.
+    fn has_whole_copy(&mut self, slot: u32) -> bool {
+        let reader = match self.open_copy(slot) {
+            None => return true,
+            Some(Err(_)) => return false,
+            Some(Ok(reader)) => reader,
         };
         let mut verifier = self.store.verifier(&reader);
         loop {

@@ -176,6 +176,10 @@ pub(super) struct Run {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are four visits at the most, and no heap"
+)]
 enum State {
     Connecting { until: Instant },
     Login,
@@ -681,7 +685,7 @@ impl Run {
                 looking.header.read(piece);
             }
             Some(Reply::BodyEnd { .. }) => {
-                let header = core::mem::replace(&mut looking.header, HeaderReader::new()).finish();
+                let header = core::mem::take(&mut looking.header).finish();
                 if let Some(entry) = round.tables.listing.get_mut(at) {
                     // Made of less than the mail, it compares with nothing.
                     let whole = header.basis == Basis::Fields;
@@ -818,11 +822,12 @@ impl Run {
         Ok(self.enter(State::Looking(Looking::new(true))))
     }
 
-    /// Leaves one mail to copy, the newest, and nothing to enter: the source is not tested yet.
+    /// Leaves one mail to copy, the oldest that was chosen (so that own UIDs rise with age), and
+    /// nothing to enter: the source is not tested yet.
     fn keep_one<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
         self.probe = true;
         let mut kept = false;
-        for entry in self.listing(round).iter_mut().rev() {
+        for entry in self.listing(round) {
             if kept || entry.errand != Errand::Copy {
                 entry.errand = Errand::Nothing;
             } else {
@@ -1057,6 +1062,37 @@ pub(super) fn unexpected(reply: Reply) -> Failure {
             log::error!("visit: reply out of place: {other:?}");
             Failure::Closed
         }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            listed,
+            vanished,
+            new,
+            rekeyed,
+            copied,
+            octets,
+            uncopied,
+            ..
+        } = *self;
+        match &self.failure {
+            Some(failure) => write!(f, "visit failed: {failure}; ")?,
+            None => f.write_str("visit: ")?,
+        }
+        write!(
+            f,
+            "{listed} listed, {new} new, {copied} copied ({octets} octets), {vanished} read at the \
+             desk"
+        )?;
+        if uncopied > 0 {
+            write!(f, ", {uncopied} left there")?;
+        }
+        if rekeyed > 0 {
+            write!(f, ", {rekeyed} renamed")?;
+        }
+        Ok(())
     }
 }
 

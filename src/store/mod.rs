@@ -149,6 +149,8 @@ impl Default for Buffers {
 pub struct Store<'a, M> {
     medium: M,
     key: Key,
+    /// The random octets given at format.
+    seed: [u8; 16],
     geometry: Geometry,
     /// Of this mount: marks everything it writes.
     epoch: u32,
@@ -271,6 +273,12 @@ impl<M: Medium> Store<'_, M> {
         if self.snapshot.state == State::Idle {
             self.begin_snapshot();
         }
+    }
+
+    /// The random octets given at format, for hashes that nobody else may foretell.
+    #[must_use]
+    pub fn seed(&self) -> &[u8; 16] {
+        &self.seed
     }
 
     /// The layout of the medium.

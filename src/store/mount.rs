@@ -91,6 +91,7 @@ pub fn mount<'a, M: Medium>(
     let store = Store {
         medium,
         key,
+        seed: found.key,
         geometry,
         epoch,
         segments,

@@ -15,17 +15,21 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
-pub mod identity;
+pub mod gateway;
 pub mod link;
 
 // The caller's side.
 pub mod hayes;
 pub mod pop3;
+pub mod session;
 
 // The LAN's side.
+pub mod identity;
 pub mod poll;
+pub mod reconcile;
 
 // What both sides meet in.
+pub mod mailbox;
 pub mod store;
 
 // The operator's side.

@@ -157,6 +157,12 @@ pub struct Date {
     pub day: u8,
 }
 
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
 impl Date {
     /// Reads `YYYY-MM-DD`; `None` if there is no such day.
     #[must_use]
@@ -183,6 +189,29 @@ impl Date {
         let years = (1970..self.year).map(|year| if is_leap(year) { 366 } else { 365 });
         let months = (1..self.month).map(|month| u16::from(Self { month, ..self }.days_in_month()));
         years.sum::<u16>() + months.sum::<u16>() + u16::from(self.day) - 1
+    }
+
+    /// The day so many days after 1970-01-01.
+    #[must_use]
+    pub fn from_days(days: u16) -> Self {
+        let mut left = days;
+        let mut date = Self {
+            year: 1970,
+            month: 1,
+            day: 1,
+        };
+        loop {
+            let length = u16::from(date.days_in_month());
+            if left < length {
+                date.day += u8::try_from(left).unwrap_or(0);
+                return date;
+            }
+            left -= length;
+            date.month += 1;
+            if date.month > 12 {
+                (date.year, date.month) = (date.year + 1, 1);
+            }
+        }
     }
 
     fn days_in_month(self) -> u8 {

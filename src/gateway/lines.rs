@@ -12,7 +12,8 @@ use crate::pop3::server::{self, Refusal};
 use crate::session::{Ended, Event, Options, Session};
 use crate::store::Ticket;
 
-use super::{Gateway, Moment};
+use super::notes::Call;
+use super::{Moment, Office};
 
 /// A line: its port, the octets on their way, and its calls.
 pub(super) struct Line<'a, B: Board> {
@@ -32,7 +33,6 @@ pub(super) struct Line<'a, B: Board> {
     closed: bool,
     /// The latest fault, until the line is ready again.
     pub(super) fault: Option<hayes::Fault>,
-    pub(super) calls: u32,
 }
 
 /// A caller who has said the right password and waits for the maildrop.
@@ -68,7 +68,6 @@ impl<'a, B: Board> Line<'a, B> {
             settled: false,
             closed: false,
             fault: None,
-            calls: 0,
         }
     }
 
@@ -84,7 +83,7 @@ impl<'a, B: Board> Line<'a, B> {
         self.maildrop.into_memory()
     }
 
-    pub(super) fn is_ready(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         self.settled
     }
 
@@ -143,7 +142,7 @@ impl<'a, B: Board> Line<'a, B> {
     }
 }
 
-impl<B: Board> Gateway<'_, B> {
+impl<B: Board> Office<'_, B> {
     /// One round of all lines. Returns whether anything happened.
     pub(super) fn turn_lines(&mut self, board: &mut B, moment: Moment) -> bool {
         let mut moved = false;
@@ -185,7 +184,7 @@ impl<B: Board> Gateway<'_, B> {
 
     fn step_line(&mut self, moment: Moment, at: usize) -> Option<Event> {
         let hostname = if self.config.hostname.is_empty() {
-            &self.hostname
+            &self.machine
         } else {
             &self.config.hostname
         };
@@ -219,14 +218,17 @@ impl<B: Board> Gateway<'_, B> {
             Event::Modem(event) => return self.on_modem_event(moment, at, event),
             Event::Began(connect) => {
                 let line = self.lines.get_mut(at)?;
-                line.calls += 1;
                 let from = line.number.as_deref().unwrap_or("a number not told");
                 let name = &line.config.name;
-                log::info!("line {name}: call from {from}: {}", connect.text);
+                let text = &connect.text;
+                self.notes.info(
+                    moment,
+                    format_args!("line {name}: call from {from}: {text}"),
+                );
             }
             Event::User(login) => self.on_user(board, moment, &login),
             Event::Password { user, secret } => self.on_password(moment, at, &user, &secret),
-            Event::Ended(ended) => self.on_ended(at, ended),
+            Event::Ended(ended) => self.on_ended(moment, at, ended),
         }
         None
     }
@@ -246,22 +248,32 @@ impl<B: Board> Gateway<'_, B> {
             }
             hayes::Event::Missed { rings, number } => {
                 let from = number.as_deref().unwrap_or("a number not told");
-                log::info!("line {name}: missed a call from {from}, {rings} ring(s)");
+                self.notes.info(
+                    moment,
+                    format_args!("line {name}: missed a call from {from}, {rings} ring(s)"),
+                );
                 line.number = None;
             }
             hayes::Event::Refused { number } => {
                 let from = number.as_deref().unwrap_or("a number not told");
-                log::info!("line {name}: a call from {from} is not answered: not allowed");
+                self.notes.info(
+                    moment,
+                    format_args!("line {name}: a call from {from} is not answered: not allowed"),
+                );
             }
             hayes::Event::NotConnected(failure) => {
-                log::info!("line {name}: no call came of it: {failure}");
+                self.notes.info(
+                    moment,
+                    format_args!("line {name}: no call came of it: {failure}"),
+                );
                 line.number = None;
             }
             hayes::Event::HungUp { verified: false } => {
                 log::debug!("line {name}: hung up, as far as anyone can tell");
             }
             hayes::Event::Fault(fault) => {
-                log::warn!("line {name}: {fault}");
+                self.notes
+                    .warn(moment, format_args!("line {name}: {fault}"));
                 line.fault = Some(*fault);
                 line.settled = true;
             }
@@ -337,7 +349,7 @@ impl<B: Board> Gateway<'_, B> {
         match claim.phase {
             Phase::Visiting if moment.now < claim.until && self.is_visiting(&claim.user) => false,
             Phase::Visiting => {
-                self.open_maildrop(at, claim);
+                self.open_maildrop(moment, at, claim);
                 true
             }
             Phase::Opening(ticket) => match self.mailbox.committed(ticket) {
@@ -356,7 +368,7 @@ impl<B: Board> Gateway<'_, B> {
     }
 
     /// Takes the snapshot, and makes durable all it shows before anyone sees a UID of it.
-    fn open_maildrop(&mut self, at: usize, mut claim: Claim) {
+    fn open_maildrop(&mut self, moment: Moment, at: usize, mut claim: Claim) {
         let call = self.mailbox.next_call();
         let (Some(line), Some(user)) = (self.lines.get_mut(at), self.config.user(&claim.user))
         else {
@@ -365,7 +377,11 @@ impl<B: Board> Gateway<'_, B> {
         line.maildrop
             .open(&mut self.mailbox, claim.account, user, call);
         if line.maildrop.is_cut() {
-            log::warn!("user {}: more mail waits than one call can list", user.name);
+            let name = &user.name;
+            self.notes.warn(
+                moment,
+                format_args!("user {name}: more mail waits than one call can list"),
+            );
         }
         claim.phase = Phase::Opening(self.mailbox.commit());
         line.login = Some(claim);
@@ -396,53 +412,50 @@ impl<B: Board> Gateway<'_, B> {
         }
     }
 
-    fn on_ended(&mut self, at: usize, ended: Ended) {
+    fn on_ended(&mut self, moment: Moment, at: usize, ended: Ended) {
         let Some(line) = self.lines.get_mut(at) else {
             return;
         };
-        let tally = line.maildrop.tally();
+        let call = Call {
+            number: line.maildrop.call(),
+            line: line.config.name.clone(),
+            user: line.user.take(),
+            caller: line.number.take(),
+            ended_at: moment.wall,
+            tally: line.maildrop.tally(),
+            ended,
+        };
         line.maildrop.close(&mut self.mailbox);
         line.login = None;
-        line.number = None;
-        let user = line.user.take();
-        let user = user.as_deref().unwrap_or("nobody");
-        log::info!(
-            "line {}: call ended: {}; {user}, {} of {} mail(s) sent, {} deleted, {} octets, {} s",
-            line.config.name,
-            ended.reason,
-            tally.sent,
-            tally.offered,
-            tally.deleted,
-            ended.sent,
-            ended.lasted.as_secs(),
-        );
+        self.notes.info(moment, format_args!("{call}"));
+        self.calls.add(call);
     }
 
-    pub(super) fn end_calls(&mut self, now: Instant) {
+    pub(super) fn end_calls(&mut self, moment: Moment) {
         for at in 0..self.lines.len() {
-            let Some(line) = self.lines.get_mut(at) else {
-                continue;
-            };
-            let event = line.session.hang_up(now, &line.link);
-            let _ = line.port.set_dtr(false);
-            if let Some(Event::Ended(ended)) = event {
-                self.on_ended(at, ended);
+            self.hang_up_at(moment, at);
+            if let Some(line) = self.lines.get_mut(at) {
+                // A device that is gone has hung up.
+                let _ = line.port.set_dtr(false);
             }
         }
     }
 
-    /// The operator's `hangup LINE`. Returns whether there is such a line.
-    pub(super) fn hang_up(&mut self, now: Instant, name: &str) -> bool {
-        let Some(at) = self.lines.iter().position(|line| line.config.name == name) else {
-            return false;
-        };
-        let Some(line) = self.lines.get_mut(at) else {
-            return false;
-        };
-        if let Some(Event::Ended(ended)) = line.session.hang_up(now, &line.link) {
-            self.on_ended(at, ended);
+    fn hang_up_at(&mut self, moment: Moment, at: usize) {
+        if let Some(line) = self.lines.get_mut(at)
+            && let Some(Event::Ended(ended)) = line.session.hang_up(moment.now, &line.link)
+        {
+            self.on_ended(moment, at, ended);
         }
-        true
+    }
+
+    /// The operator's `hangup LINE`. Returns whether there is such a line.
+    pub(super) fn hang_up(&mut self, moment: Moment, name: &str) -> bool {
+        let at = self.lines.iter().position(|line| line.config.name == name);
+        if let Some(at) = at {
+            self.hang_up_at(moment, at);
+        }
+        at.is_some()
     }
 
     /// The operator's `answer LINE`. Returns whether there is such a line.

@@ -10,22 +10,25 @@
 //! full of octets in it. Only the loop moves octets between the machine and the links, and only
 //! it owns the mailbox, which it lends for one step at a time.
 
+mod answers;
+mod consoles;
 mod lines;
-mod operator;
+mod notes;
 mod visits;
 
 use core::fmt;
 
-use hal::board::{LineDevice, OpenError};
-use hal::{Board, Instant, Lan, Wall};
+use hal::board::LineDevice;
+use hal::{Board, Duration, Instant, Lan, Wall};
 
-use crate::config::{Config, Device, LINES, USERS, VISITS};
+use crate::config::{Config, Device, LINES, Name, USERS, VISITS};
 use crate::mailbox::maildrop::{Item, Maildrop};
 use crate::mailbox::{Error, Mailbox};
 use crate::poll::visit::Tables;
 
+use consoles::Consoles;
 use lines::Line;
-use operator::Consoles;
+use notes::{Calls, Notes};
 use visits::{Poller, VisitPlace};
 
 /// Rounds of one turn, after which the clock is read anew.
@@ -42,19 +45,26 @@ pub struct Memory<'a> {
 
 /// The gateway: all engines, and what they share.
 pub struct Gateway<'a, B: Board> {
+    office: Office<'a, B>,
+    consoles: Consoles<B>,
+    told_ready: bool,
+}
+
+/// All but the consoles, which command it.
+struct Office<'a, B: Board> {
     config: Config,
+    /// As it was last read or saved.
+    saved: Config,
     mailbox: Mailbox<'a, B::Medium>,
     lines: heapless::Vec<Line<'a, B>, LINES>,
     /// Maildrop memory of lines that are not configured.
     spare: heapless::Vec<&'a mut [Item], LINES>,
     visits: [VisitPlace<'a, B>; VISITS],
     pollers: heapless::Vec<Poller, USERS>,
-    consoles: Consoles<B>,
-    hostname: crate::config::Name,
-    /// The configuration differs from the one that was saved.
-    unsaved: bool,
-    told_ready: bool,
-    started: Option<Instant>,
+    /// The machine's own name.
+    machine: Name,
+    notes: Notes,
+    calls: Calls,
 }
 
 /// What all parts look at in one turn.
@@ -76,30 +86,34 @@ impl Moment {
 }
 
 impl<'a, B: Board> Gateway<'a, B> {
-    /// A gateway on `board` that does what `config` says. `hostname` is the machine's own name,
-    /// for greetings where the configuration gives none.
+    /// A gateway on `board` that does what `config` says. `machine` is its own name, for greetings
+    /// where the configuration gives none.
     pub fn new(
         board: &mut B,
         config: Config,
-        hostname: &str,
+        machine: &str,
         mailbox: Mailbox<'a, B::Medium>,
         memory: Memory<'a>,
     ) -> Self {
-        let mut gateway = Self {
+        let mut office = Office {
+            saved: config.clone(),
             config,
             mailbox,
             lines: heapless::Vec::new(),
             spare: heapless::Vec::from_array(memory.maildrops),
             visits: memory.visits.map(VisitPlace::new),
             pollers: heapless::Vec::new(),
-            consoles: Consoles::new(),
-            hostname: short_name(hostname),
-            unsaved: false,
-            told_ready: false,
-            started: None,
+            machine: short_name(machine),
+            notes: Notes::new(),
+            calls: Calls::new(),
         };
-        gateway.apply_config(board);
-        gateway
+        office.mailbox.check_copies();
+        office.apply_config(board);
+        Self {
+            office,
+            consoles: Consoles::new(),
+            told_ready: false,
+        }
     }
 
     /// One turn of the loop; returns the moment at which the next one is due though nothing
@@ -109,33 +123,35 @@ impl<'a, B: Board> Gateway<'a, B> {
             now: board.now(),
             wall: board.wall(),
         };
-        let started = *self.started.get_or_insert(moment.now);
+        let office = &mut self.office;
         self.consoles.accept(board);
         let mut quiet = false;
         for _ in 0..ROUNDS {
-            let mut moved = self.turn_lines(board, moment);
-            moved |= self.turn_consoles(board, moment);
-            moved |= self.turn_visits(board, moment, started);
-            moved |= self.mailbox.step();
+            let mut moved = office.turn_lines(board, moment);
+            moved |= self.consoles.turn(board, moment, office);
+            moved |= office.turn_visits(board, moment);
+            moved |= office.mailbox.step();
             quiet = !moved;
             if quiet {
                 break;
             }
         }
-        if !self.told_ready && self.is_ready() {
+        if !self.told_ready && office.lines.iter().all(Line::is_settled) {
             self.told_ready = true;
-            log::info!("ready: {} line(s) wait for calls", self.lines.len());
+            let lines = office.lines.len();
+            office.notes.info(
+                moment,
+                format_args!("ready: {lines} line(s) wait for calls"),
+            );
             board.ready();
         }
         if !quiet {
             return Some(moment.now);
         }
-        let polls = self.next_poll(moment);
-        let lines = self
-            .lines
-            .iter()
-            .filter_map(|line| line.deadline(moment.now));
-        let visits = self.visits.iter().filter_map(VisitPlace::deadline);
+        let polls = office.next_poll(moment);
+        let lines = office.lines.iter();
+        let lines = lines.filter_map(|line| line.deadline(moment.now));
+        let visits = office.visits.iter().filter_map(VisitPlace::deadline);
         let consoles = self.consoles.deadline();
         lines.chain(visits).chain(consoles).chain(polls).min()
     }
@@ -151,25 +167,38 @@ impl<'a, B: Board> Gateway<'a, B> {
 
     /// Ends every call and visit, and makes durable what they did.
     pub fn end(&mut self, board: &mut B) {
-        let now = board.now();
-        self.end_calls(now);
-        self.end_visits();
-        let ticket = self.mailbox.commit();
+        let moment = Moment {
+            now: board.now(),
+            wall: board.wall(),
+        };
+        let office = &mut self.office;
+        office.end_calls(moment);
+        office.end_visits();
+        let ticket = office.mailbox.commit();
         // Some seconds are enough for any card; a dead one must not hold us.
-        let until = now + hal::Duration::from_secs(5);
-        while self.mailbox.committed(ticket) == Ok(false) && board.now() < until {
-            if !self.mailbox.step() {
+        let until = moment.now + Duration::from_secs(5);
+        while office.mailbox.committed(ticket) == Ok(false) && board.now() < until {
+            if !office.mailbox.step() {
                 board.wait(Some(until));
             }
         }
-        log::info!("ended");
+        office.notes.info(moment, format_args!("ended"));
     }
 
-    /// Every line has been heard to be ready for calls.
-    fn is_ready(&self) -> bool {
-        self.lines.iter().all(Line::is_ready)
+    /// The mailbox, to look at.
+    #[must_use]
+    pub fn mailbox(&self) -> &Mailbox<'a, B::Medium> {
+        &self.office.mailbox
     }
 
+    /// Gives the store's medium back: whatever is not durable yet may or may not be on it.
+    #[must_use]
+    pub fn into_medium(self) -> B::Medium {
+        self.office.mailbox.into_medium()
+    }
+}
+
+impl<B: Board> Office<'_, B> {
     /// Opens and closes lines, and makes pollers, so that they are as the configuration says.
     fn apply_config(&mut self, board: &mut B) {
         if let Err(error) = board.set_timezone(&self.config.timezone) {
@@ -209,14 +238,6 @@ impl<'a, B: Board> Gateway<'a, B> {
         self.apply_pollers(board);
     }
 
-    fn hostname(&self) -> &str {
-        if self.config.hostname.is_empty() {
-            &self.hostname
-        } else {
-            &self.config.hostname
-        }
-    }
-
     /// The account of a configured user, made if need be.
     fn account(&mut self, user: &str) -> Result<u8, Error> {
         let config = &self.config;
@@ -228,7 +249,7 @@ impl<'a, B: Board> Gateway<'a, B> {
 impl<B: Board> fmt::Debug for Gateway<'_, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gateway")
-            .field("lines", &self.lines.len())
+            .field("lines", &self.office.lines.len())
             .finish_non_exhaustive()
     }
 }
@@ -244,9 +265,9 @@ fn device(device: &Device) -> LineDevice<'_> {
 }
 
 /// As much of `name` as a greeting has room for.
-fn short_name(name: &str) -> crate::config::Name {
+fn short_name(name: &str) -> Name {
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-    let mut short = crate::config::Name::new();
+    let mut short = Name::new();
     for c in name.chars().filter(allowed) {
         if short.push(c).is_err() {
             break;
@@ -261,6 +282,3 @@ fn short_name(name: &str) -> crate::config::Name {
 
 /// The stream of a visit.
 type LanStreamOf<B> = <<B as Board>::Lan as Lan>::Stream;
-
-/// Why a part of the machine could not be opened.
-type Opening<T> = Result<T, OpenError>;

@@ -8,7 +8,7 @@ use crate::poll::schedule::{By, Outcome, Schedule, Setback};
 use crate::poll::visit::{Event, Failure, Goal, Report, Tables, Visit};
 use crate::pop3::client::{Kind, ResponseCode};
 
-use super::{Gateway, LanStreamOf, Moment};
+use super::{LanStreamOf, Moment, Office};
 
 /// Room for one visit.
 pub(super) struct VisitPlace<'a, B: Board> {
@@ -55,10 +55,10 @@ impl<'a, B: Board> VisitPlace<'a, B> {
     }
 }
 
-impl<B: Board> Gateway<'_, B> {
+impl<B: Board> Office<'_, B> {
     /// One round of all visits: starts those that are due, steps those under way. Returns whether
     /// anything happened.
-    pub(super) fn turn_visits(&mut self, board: &mut B, moment: Moment, _: Instant) -> bool {
+    pub(super) fn turn_visits(&mut self, board: &mut B, moment: Moment) -> bool {
         let mut moved = self.start_fetches(board, moment);
         moved |= self.start_polls(board, moment);
         for at in 0..self.visits.len() {
@@ -134,7 +134,14 @@ impl<B: Board> Gateway<'_, B> {
         place.stream = None;
         place.link.clear();
         let name = place.user.clone();
-        log_visit(&name, &report);
+        match &report.failure {
+            Some(_) => self
+                .notes
+                .warn(moment, format_args!("user {name}: {report}")),
+            None => self
+                .notes
+                .info(moment, format_args!("user {name}: {report}")),
+        }
         for line in &mut self.lines {
             let Some(slot) = line.maildrop.wanted() else {
                 continue;
@@ -341,28 +348,6 @@ impl<B: Board> Gateway<'_, B> {
             place.visit.closed(&mut self.mailbox);
             place.stream = None;
         }
-    }
-}
-
-/// One line of the log for a visit that did something, or failed.
-fn log_visit(user: &Name, report: &Report) {
-    let Report {
-        listed,
-        vanished,
-        new,
-        rekeyed,
-        copied,
-        octets,
-        uncopied,
-        ..
-    } = *report;
-    let figures = format_args!(
-        "{listed} listed, {new} new, {copied} copied ({octets} octets), {uncopied} left there, \
-         {vanished} read at the desk, {rekeyed} renamed"
-    );
-    match &report.failure {
-        Some(failure) => log::warn!("user {user}: visit failed: {failure}; {figures}"),
-        None => log::info!("user {user}: visit ended: {figures}"),
     }
 }
 

@@ -1,0 +1,489 @@
+//! What the operator's commands do and say.
+//!
+//! Line 0 of a command that does something does it; a `show` is read line by line as the terminal
+//! has room. Every line fits in 79 columns, as far as names allow.
+
+use core::fmt::Write;
+
+use hal::{Board, Instant};
+use heapless::String;
+
+use crate::config::{Config, LINE_OCTETS, Secrets, TEXT_OCTETS, User};
+use crate::console::command::{Command, Show};
+use crate::console::{Answers, Line as Answer};
+use crate::mailbox::ledger::Habit;
+use crate::mailbox::{Error, Lan, Taken};
+use crate::poll::schedule::Standing;
+use crate::store::Usage;
+
+use super::notes::{Cut, Stamp};
+use super::{Moment, Office};
+
+/// One line of an answer.
+type Out = String<LINE_OCTETS>;
+
+/// The office, while an operator's command is answered.
+pub(super) struct Desk<'d, 'a, B: Board> {
+    pub(super) office: &'d mut Office<'a, B>,
+    pub(super) board: &'d mut B,
+    pub(super) moment: Moment,
+}
+
+impl<B: Board> Answers for Desk<'_, '_, B> {
+    fn line(&mut self, command: &Command, n: u32, out: &mut Out) -> Answer {
+        if let Command::Show(show) = command {
+            let row = usize::try_from(n).unwrap_or(usize::MAX);
+            let there = self.show(show, row, out).is_some();
+            return if there { Answer::Text } else { Answer::End };
+        }
+        if n > 0 {
+            return Answer::End;
+        }
+        let done = self.act(command, out);
+        match done {
+            Err(Error::Busy) => return Answer::Wait,
+            Err(error) => write_to(out, format_args!("{error}")),
+            Ok(()) => {}
+        }
+        if out.is_empty() {
+            Answer::End
+        } else {
+            Answer::Text
+        }
+    }
+
+    fn config(&self) -> &Config {
+        &self.office.config
+    }
+}
+
+impl<B: Board> Desk<'_, '_, B> {
+    /// Does what the command says; a line in `out` says what was not done, or what to expect.
+    fn act(&mut self, command: &Command, out: &mut Out) -> Result<(), Error> {
+        match command {
+            Command::Configure(line) => match self.office.config.apply(line.as_str()) {
+                Ok(()) => self.office.apply_config(self.board),
+                Err(error) => write_to(out, format_args!("{error}")),
+            },
+            Command::Poll(user) => {
+                if !self.office.poll_now(self.board, self.moment, user) {
+                    write_to(out, format_args!("poll: no user {user} with a source"));
+                }
+            }
+            Command::HangUp(line) => {
+                if !self.office.hang_up(self.moment, line) {
+                    write_to(out, format_args!("hangup: no line {line}"));
+                }
+            }
+            Command::Answer(line) => {
+                if !self.office.answer(self.moment.now, line) {
+                    write_to(out, format_args!("answer: no line {line}"));
+                }
+            }
+            Command::Again { user, call } => return self.again(user, *call, out),
+            Command::Skip { user, before } => return self.skip(user, before.days(), out),
+            Command::Save => self.save(out),
+            Command::Revert => {
+                self.office.config = self.office.saved.clone();
+                self.office.apply_config(self.board);
+            }
+            Command::SetClock { .. } => write_to(
+                out,
+                format_args!("clock: this board's clock is set by its own system"),
+            ),
+            Command::Reboot => write_to(
+                out,
+                format_args!("reboot: this board is restarted by its own system"),
+            ),
+            Command::Show(_) | Command::Help(_) | Command::Exit => {}
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, out: &mut Out) {
+        let mut text = String::<TEXT_OCTETS>::new();
+        let mut line = Out::new();
+        let mut n = 0;
+        while self.office.config.line(n, Secrets::Shown, &mut line) {
+            // The configuration is never longer than its text may be.
+            let _ = writeln!(text, "{line}");
+            line.clear();
+            n += 1;
+        }
+        match self.board.save_config(&text) {
+            Ok(()) => {
+                self.office.saved = self.office.config.clone();
+                write_to(out, format_args!("saved"));
+            }
+            Err(error) => write_to(out, format_args!("save: {error}")),
+        }
+    }
+
+    /// Offers once more what a call took. What was changed before the store got busy stays, and
+    /// is not counted again.
+    fn again(&mut self, user: &str, call: Option<u32>, out: &mut Out) -> Result<(), Error> {
+        let Some(account) = self.office.mailbox.ledger().find_account(user) else {
+            write_to(out, format_args!("again: no mail is known of {user}"));
+            return Ok(());
+        };
+        let rows = self.office.mailbox.ledger().rows_of(account);
+        let taken = rows.filter(|(_, row)| row.taken != Taken::No);
+        let latest = taken.map(|(_, row)| row.call).max();
+        let wanted = match (call, latest) {
+            (Some(call), _) => u16::try_from(call & 0xffff).unwrap_or(0),
+            (None, Some(latest)) => latest,
+            (None, None) => {
+                write_to(out, format_args!("again: {user} has taken nothing"));
+                return Ok(());
+            }
+        };
+        let mut count = 0;
+        for slot in 0..self.office.mailbox.ledger().used() {
+            let row = self.office.mailbox.ledger().row(slot);
+            let hit = row.is_some_and(|row| {
+                row.user == account && row.taken != Taken::No && row.call == wanted
+            });
+            if hit {
+                self.office.mailbox.set_taken(slot, Taken::No, 0)?;
+                count += 1;
+            }
+        }
+        self.office.mailbox.commit();
+        write_to(
+            out,
+            format_args!("{count} mail(s) of call {wanted} are offered again"),
+        );
+        Ok(())
+    }
+
+    /// Counts as taken what was known before a day.
+    fn skip(&mut self, user: &str, before: u16, out: &mut Out) -> Result<(), Error> {
+        let Some(account) = self.office.mailbox.ledger().find_account(user) else {
+            write_to(out, format_args!("skip: no mail is known of {user}"));
+            return Ok(());
+        };
+        let mut count = 0;
+        for slot in 0..self.office.mailbox.ledger().used() {
+            let row = self.office.mailbox.ledger().row(slot);
+            let hit = row.is_some_and(|row| {
+                // A row of day 0 came while no clock was trusted: nobody knows its age.
+                let old = row.since != 0 && row.since < before;
+                row.user == account && row.taken == Taken::No && old
+            });
+            if hit {
+                self.office.mailbox.set_taken(slot, Taken::Full, 0)?;
+                count += 1;
+            }
+        }
+        self.office.mailbox.commit();
+        write_to(out, format_args!("{count} mail(s) will not be offered"));
+        Ok(())
+    }
+
+    /// Writes row `n` of what is shown; `None` after the last.
+    fn show(&self, show: &Show, n: usize, out: &mut Out) -> Option<()> {
+        match show {
+            Show::Status => self.show_status(n, out),
+            Show::Lines => self.show_line(n, out),
+            Show::Calls => self.show_call(n, out),
+            Show::Users => self.show_user_row(n, out),
+            Show::User(name) => self.show_user(name, n, out),
+            Show::Store => self.show_store(n, out),
+            Show::Config(secrets) => {
+                let there = self.office.config.line(n, *secrets, out);
+                there.then_some(())
+            }
+            Show::Log => {
+                let note = self.office.notes.iter().nth(n)?;
+                write_to(out, format_args!("{}  {}", Stamp(note.wall), note.text));
+                Some(())
+            }
+        }
+    }
+
+    /// Lines, users and the ring on one page.
+    fn show_status(&self, n: usize, out: &mut Out) -> Option<()> {
+        let lines = self.office.lines.len() + 1;
+        let users = self.office.config.users.len() + 1;
+        if n < lines {
+            return self.show_line(n, out);
+        }
+        if n < lines + users {
+            return self.show_user_row(n - lines, out);
+        }
+        if n == lines + users {
+            self.show_ring(out);
+            return Some(());
+        }
+        let unsaved = self.office.config != self.office.saved;
+        if n == lines + users + 1 && unsaved {
+            write_to(
+                out,
+                format_args!("the configuration is not saved: say save"),
+            );
+            return Some(());
+        }
+        None
+    }
+
+    fn show_line(&self, n: usize, out: &mut Out) -> Option<()> {
+        let Some(at) = n.checked_sub(1) else {
+            write_to(
+                out,
+                format_args!("{:<16} {:<14} caller or fault", "line", "state"),
+            );
+            return Some(());
+        };
+        let line = self.office.lines.get(at)?;
+        let name = &line.config.name;
+        let status = line.session.status();
+        let user = line.user.as_deref().unwrap_or("");
+        match line.fault {
+            Some(fault) => write_to(out, format_args!("{name:<16} {status:<14} {fault}")),
+            None => write_to(out, format_args!("{name:<16} {status:<14} {user}")),
+        }
+        Some(())
+    }
+
+    fn show_call(&self, n: usize, out: &mut Out) -> Option<()> {
+        let Some(at) = n.checked_sub(1) else {
+            write_to(
+                out,
+                format_args!(
+                    "{:>5} {:<16} {:<10} {:<10} {:>4} {:>4} {:>4} {:>7}  end",
+                    "call", "ended", "line", "user", "wait", "sent", "dele", "octets"
+                ),
+            );
+            return Some(());
+        };
+        let call = self.office.calls.iter().nth(at)?;
+        match call.number {
+            Some(number) => write_to(out, format_args!("{number:>5} ")),
+            None => write_to(out, format_args!("    - ")),
+        }
+        let user = call.user.as_deref().unwrap_or("-");
+        write_to(
+            out,
+            format_args!(
+                "{} {:<10} {user:<10} {:>4} {:>4} {:>4} {:>7}  {}",
+                Stamp(call.ended_at),
+                call.line,
+                call.tally.offered,
+                call.tally.sent,
+                call.tally.deleted,
+                call.ended.sent,
+                call.ended.reason
+            ),
+        );
+        if let Some(caller) = &call.caller {
+            write_to(out, format_args!(" (from {caller})"));
+        }
+        Some(())
+    }
+
+    fn show_user_row(&self, n: usize, out: &mut Out) -> Option<()> {
+        let Some(at) = n.checked_sub(1) else {
+            write_to(
+                out,
+                format_args!(
+                    "{:<16} {:>7} {:>7} {:>7} {:>7}  next visit",
+                    "user", "waiting", "on srv", "taken", "at desk"
+                ),
+            );
+            return Some(());
+        };
+        let user = self.office.config.users.get(at)?;
+        let count = self.count(user);
+        write_to(
+            out,
+            format_args!(
+                "{:<16} {:>7} {:>7} {:>7} {:>7}  ",
+                user.name, count.waiting, count.on_server, count.taken, count.at_desk
+            ),
+        );
+        self.show_standing(user, out);
+        Some(())
+    }
+
+    fn show_standing(&self, user: &User, out: &mut Out) {
+        let poller = self.office.pollers.iter().find(|p| p.user == user.name);
+        let Some(poller) = poller else {
+            write_to(out, format_args!("no source"));
+            return;
+        };
+        match poller.schedule.standing() {
+            Standing::Visiting => write_to(out, format_args!("visiting now")),
+            Standing::Stopped => {
+                write_to(
+                    out,
+                    format_args!("stopped: the LAN server refuses the login"),
+                );
+            }
+            Standing::BackingOff { until, .. } => {
+                write_to(
+                    out,
+                    format_args!("failed, again in {} s", self.seconds_to(until)),
+                );
+            }
+            Standing::Regular => match &poller.last {
+                Some(last) => {
+                    let ago = (self.moment.now - last.at).as_secs();
+                    write_to(out, format_args!("by schedule, last {ago} s ago"));
+                }
+                None => write_to(out, format_args!("by schedule")),
+            },
+        }
+    }
+
+    /// All of one user; the words of design §2 for people.
+    fn show_user(&self, name: &str, n: usize, out: &mut Out) -> Option<()> {
+        let Some(user) = self.office.config.user(name) else {
+            if n == 0 {
+                write_to(out, format_args!("show user: no user {name}"));
+            }
+            return (n == 0).then_some(());
+        };
+        let count = self.count(user);
+        let poller = self.office.pollers.iter().find(|p| p.user == user.name);
+        match n {
+            0 => {
+                write_to(out, format_args!("{name}: "));
+                self.show_standing(user, out);
+            }
+            1 => match &user.source {
+                Some(source) => write_to(
+                    out,
+                    format_args!(
+                        "source  {}{}:{} as {}, {}",
+                        source.scheme.prefix(),
+                        source.host,
+                        source.port,
+                        source.login,
+                        self.habit(name)
+                    ),
+                ),
+                None => write_to(out, format_args!("source  none")),
+            },
+            2 => write_to(
+                out,
+                format_args!(
+                    "mail    {} waiting here, {} waiting on the server, {} taken, {} read at the \
+                     desk, {} ours alone",
+                    count.waiting, count.on_server, count.taken, count.at_desk, count.ours
+                ),
+            ),
+            3 => match poller.and_then(|poller| poller.last.as_ref()) {
+                Some(last) => {
+                    let ago = (self.moment.now - last.at).as_secs();
+                    write_to(out, format_args!("visit   {ago} s ago: {}", last.report));
+                }
+                None => write_to(out, format_args!("visit   none since the start")),
+            },
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn habit(&self, name: &str) -> &'static str {
+        let ledger = self.office.mailbox.ledger();
+        let account = ledger
+            .find_account(name)
+            .and_then(|user| ledger.account(user));
+        match account.map(|account| account.source.habit) {
+            Some(Habit::Keeps) => "keeps what is fetched",
+            Some(Habit::Consumes) => "drops what is fetched: nothing is copied",
+            Some(Habit::Untested) | None => "not tested yet",
+        }
+    }
+
+    fn show_store(&self, n: usize, out: &mut Out) -> Option<()> {
+        let usage = self.office.mailbox.usage();
+        let (rows, capacity) = self.office.mailbox.ledger().fill();
+        match n {
+            0 => self.show_ring(out),
+            1 => write_to(
+                out,
+                format_args!("ledger  {rows} of {capacity} mails known"),
+            ),
+            2 => write_to(
+                out,
+                format_args!(
+                    "journal {} of {} pages, {} snapshot(s), {} commit(s) since start",
+                    usage.journal.0, usage.journal.1, usage.snapshots, usage.commits
+                ),
+            ),
+            3 => write_to(
+                out,
+                format_args!(
+                    "damage  {} segment(s), {} copies since start",
+                    usage.damaged,
+                    self.office.mailbox.damaged()
+                ),
+            ),
+            4 => match usage.fault {
+                Some(fault) => write_to(out, format_args!("FAULT   {fault}: nothing is saved")),
+                None => return None,
+            },
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn show_ring(&self, out: &mut Out) {
+        const BAR: u32 = 30;
+        let Usage {
+            segments,
+            written,
+            segment_octets,
+            ..
+        } = self.office.mailbox.usage();
+        let full = u64::from(written) * u64::from(BAR) / u64::from(segments.max(1));
+        write_to(out, format_args!("ring    ["));
+        for at in 0..u64::from(BAR) {
+            write_to(out, format_args!("{}", if at < full { '#' } else { '.' }));
+        }
+        let kib = u64::from(segment_octets) / 1024;
+        write_to(
+            out,
+            format_args!("] {written} of {segments} segments of {kib} KiB used"),
+        );
+    }
+
+    fn seconds_to(&self, until: Instant) -> u64 {
+        (until - self.moment.now).as_secs()
+    }
+
+    fn count(&self, user: &User) -> Count {
+        let mut count = Count::default();
+        let ledger = self.office.mailbox.ledger();
+        let Some(account) = ledger.find_account(&user.name) else {
+            return count;
+        };
+        for (_, row) in ledger.rows_of(account) {
+            let place = match (row.taken, row.lan, row.copy) {
+                (Taken::Full, ..) => &mut count.taken,
+                (_, Lan::Unread, Some(_)) => &mut count.waiting,
+                (_, Lan::Unread, None) => &mut count.on_server,
+                (_, Lan::Ours, _) => &mut count.ours,
+                (_, Lan::Read | Lan::Absent, _) => &mut count.at_desk,
+            };
+            *place += 1;
+        }
+        count
+    }
+}
+
+/// Rows of a user in the words for people (design §2).
+#[derive(Default)]
+struct Count {
+    waiting: u32,
+    on_server: u32,
+    taken: u32,
+    at_desk: u32,
+    ours: u32,
+}
+
+/// Adds to a line; what does not fit is cut.
+fn write_to(out: &mut Out, text: core::fmt::Arguments<'_>) {
+    let _ = Cut(out).write_fmt(text);
+}

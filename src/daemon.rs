@@ -1,0 +1,214 @@
+//! `ringmail run`: memory, store, configuration, and then the loop.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use hal::{Board, Medium, SyncState};
+use ringmail::config::{self, Config, LINES, VISITS};
+use ringmail::gateway::{Gateway, Memory};
+use ringmail::mailbox::maildrop::Item;
+use ringmail::mailbox::{Ledger, Mailbox, Slot};
+use ringmail::poll::visit::Tables;
+use ringmail::reconcile::Listed;
+use ringmail::store::{self, Buffers, Content, Geometry, MountError, Segment, Space, Store};
+
+use crate::arguments::{RunOptions, StoreVerb};
+
+/// Rows of the ledger: mails known, of all users together.
+const ROWS: usize = 100_000;
+/// Octets of a row in a snapshot, as most are; longer ones are few.
+const ROW_OCTETS: u64 = 52;
+/// Mails that one maildrop can list, and one listing of a LAN server.
+const LISTED: usize = 50_000;
+/// Segments of the largest ring: 64 GiB in allocation units of 4 MiB.
+const SEGMENTS: usize = 16_384;
+
+/// Runs the gateway until it is asked to end.
+pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
+    let opened = boards::open(
+        &options.board,
+        boards::Options {
+            state: options.state.clone(),
+            config: options.config.clone(),
+            console: options.console.clone(),
+        },
+    )?;
+    let mut board = opened.machine;
+    let config = configuration(&opened.origin, &opened.config)?;
+    let path = store_path(&config, &opened.state);
+    let size = match config.store.size {
+        0 => config::STORE_DEFAULT_OCTETS,
+        size => size,
+    };
+    let medium = board
+        .open_store(&path, size)
+        .map_err(|error| format!("store {}: {error}", path.display()))?;
+    let memory = StoreMemory::new();
+    let mut ledger = new_ledger();
+    let store = open_store(&mut board, medium, memory, &mut ledger)
+        .map_err(|error| format!("store {}: {error}", path.display()))?;
+    let mailbox = Mailbox::new(ledger, store);
+    let memory = Memory {
+        maildrops: core::array::from_fn::<_, LINES, _>(|_| lend(LISTED, Item::default())),
+        visits: core::array::from_fn::<_, VISITS, _>(|_| Tables {
+            listing: lend(LISTED, Listed::default()),
+            order: lend(LISTED, 0),
+            matched: lend(ROWS / 32 + 1, 0),
+        }),
+    };
+    let mut gateway = Box::new(Gateway::new(
+        &mut board,
+        config,
+        &opened.hostname,
+        mailbox,
+        memory,
+    ));
+    gateway.run(&mut board);
+    drop(opened.sample);
+    Ok(())
+}
+
+/// `ringmail store verify|dump IMAGE`.
+pub(crate) fn inspect(verb: StoreVerb, image: &Path) -> Result<ExitCode, String> {
+    let medium = hal::linux::image::Image::open(image)
+        .map_err(|error| format!("{}: {error}", image.display()))?;
+    let mut ledger = new_ledger();
+    let memory = StoreMemory::new();
+    let (mut store, mounted) = store::mount(medium, memory.space(), &mut ledger)
+        .map_err(|error| format!("{}: {error}", image.display()))?;
+    println!("{mounted:?}");
+    println!("{:?}", store.geometry());
+    println!("{:?}", store.usage());
+    let mut faults = 0;
+    for (slot, row) in ledger.rows() {
+        if verb == StoreVerb::Dump {
+            println!("{slot}: {row:?}");
+        }
+        let Some(place) = row.copy else {
+            continue;
+        };
+        let result = store.open(place).and_then(|reader| {
+            let mut verifier = store.verifier(&reader);
+            loop {
+                if let Some(result) = store.verify(&mut verifier, usize::MAX) {
+                    return result;
+                }
+            }
+        });
+        if let Err(damage) = result {
+            faults += 1;
+            println!("{slot}: copy at {}: {damage}", place.0);
+        }
+    }
+    let (rows, _) = ledger.fill();
+    println!("{rows} mails known, {faults} copies damaged");
+    Ok(if faults == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The text of a configuration file.
+pub(crate) fn read_config(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// The configuration in `text`, which came from `origin`. One with a fault is refused whole: half
+/// of what the owner meant is not what the owner meant.
+fn configuration(origin: &str, text: &str) -> Result<Config, String> {
+    let mut faults = String::new();
+    let config = config::check(text, |line, error| {
+        faults.push_str(&format!("\n{origin}:{line}: {error}"));
+    });
+    if faults.is_empty() {
+        Ok(config)
+    } else {
+        Err(format!("the configuration has faults:{faults}"))
+    }
+}
+
+fn store_path(config: &Config, state: &Path) -> PathBuf {
+    if config.store.path.is_empty() {
+        state.join("ring")
+    } else {
+        PathBuf::from(config.store.path.as_str())
+    }
+}
+
+/// Mounts the store, or makes one on a blank medium.
+fn open_store<B: Board>(
+    board: &mut B,
+    mut medium: B::Medium,
+    memory: StoreMemory,
+    ledger: &mut Ledger<'static>,
+) -> Result<Store<'static, B::Medium>, String> {
+    let content = store::content(&mut medium).map_err(|error| error.to_string())?;
+    if content == Content::Blank {
+        format(board, &mut medium)?;
+    }
+    match store::mount(medium, memory.space(), ledger) {
+        Ok((store, mounted)) => {
+            let (rows, _) = ledger.fill();
+            log::info!("store: {rows} mails known, epoch {}", mounted.epoch);
+            if mounted.journal_damaged || mounted.segments_damaged > 0 {
+                log::warn!("store: damage was found: {mounted:?}");
+            }
+            Ok(store)
+        }
+        Err(MountError::Foreign) => Err(String::from(
+            "something else lies there; give another path, or overwrite its start with zeros",
+        )),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn format<B: Board>(board: &mut B, medium: &mut B::Medium) -> Result<(), String> {
+    let rows = ROWS as u64 * ROW_OCTETS;
+    let geometry = Geometry::for_capacity(medium.capacity(), rows)
+        .ok_or("too small: 4M is the least a store needs")?;
+    let mut seed = [0; 16];
+    board.fill(&mut seed);
+    store::format(medium, &geometry, seed, false).map_err(|error| error.to_string())?;
+    loop {
+        match medium.sync_state() {
+            SyncState::Done => break,
+            SyncState::Pending => board.wait(None),
+            SyncState::Failed(errno) => return Err(format!("cannot be written: error {errno}")),
+        }
+    }
+    log::info!("store: made, {} MiB for mail", geometry.ring() >> 20);
+    Ok(())
+}
+
+/// What the store works in.
+struct StoreMemory {
+    segments: &'static mut [Segment],
+    buffers: &'static mut Buffers,
+}
+
+impl StoreMemory {
+    fn new() -> Self {
+        Self {
+            segments: lend(SEGMENTS, Segment::default()),
+            buffers: Box::leak(Box::new(Buffers::EMPTY)),
+        }
+    }
+
+    fn space(self) -> Space<'static> {
+        Space {
+            segments: self.segments,
+            buffers: self.buffers,
+        }
+    }
+}
+
+fn new_ledger() -> Ledger<'static> {
+    let index = (2 * ROWS).next_power_of_two();
+    Ledger::new(lend(ROWS, Slot::default()), lend(index, 0))
+}
+
+/// Memory for the life of the program.
+fn lend<T: Clone>(length: usize, value: T) -> &'static mut [T] {
+    vec![value; length].leak()
+}

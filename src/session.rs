@@ -29,11 +29,17 @@ const MODEM_OCTETS: u64 = 2048;
 /// Speed of the line while the modem has not told it: slow enough for any modem that keeps quiet.
 const UNTOLD_RATE: u32 = 2400;
 
+/// From the last octet's leaving the modem, as far as can be reckoned, to hanging up: it is still
+/// on its way, and the caller may want to hang up first.
+const LINGER: Duration = Duration::from_millis(500);
+
 /// A line, and the call on it if there is one.
 #[derive(Debug)]
 pub struct Session {
     modem: Modem,
     call: Option<Call>,
+    /// All is said: hang up then.
+    farewell: Option<Instant>,
 }
 
 /// What a session tells its owner, or asks of it.
@@ -98,6 +104,7 @@ impl Session {
         Self {
             modem: Modem::new(options),
             call: None,
+            farewell: None,
         }
     }
 
@@ -111,10 +118,15 @@ impl Session {
         options: &Options<'_>,
         mut maildrop: Option<&mut D>,
     ) -> Option<Event> {
+        if self.farewell.is_some_and(|until| until <= now) {
+            self.farewell = None;
+            self.modem.hang_up(now);
+        }
         if let Some(event) = self.modem.step(now, link, dcd) {
             return Some(self.modem_event(now, link, options, event));
         }
         if !self.modem.online() {
+            self.farewell = None;
             return None;
         }
         loop {
@@ -131,9 +143,8 @@ impl Session {
                     log::debug!("message {number} is on the line: {octets} octets");
                 }
                 server::Event::Ended(reason) => {
-                    let event = self.end(now, link, EndReason::Pop3(reason));
-                    self.modem.hang_up(now);
-                    return event;
+                    self.farewell = Some(now + LINGER);
+                    return self.end(now, link, EndReason::Pop3(reason));
                 }
             }
         }
@@ -179,7 +190,7 @@ impl Session {
     /// When to step though nothing came.
     #[must_use]
     pub fn deadline(&self, now: Instant, link: &Link) -> Option<Instant> {
-        let modem = self.modem.deadline();
+        let modem = self.modem.deadline().into_iter().chain(self.farewell).min();
         let Some(call) = &self.call else {
             return modem;
         };

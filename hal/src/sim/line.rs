@@ -165,6 +165,13 @@ impl Line {
         rings
     }
 
+    /// A call that came to nothing is forgotten.
+    pub fn rest(&mut self) {
+        if self.phase == Phase::Ended {
+            self.phase = Phase::Idle;
+        }
+    }
+
     /// Sends `octets`, as fast as the line takes them.
     pub fn send(&mut self, octets: &[u8]) {
         self.outgoing.extend(octets);

@@ -21,7 +21,7 @@ use crate::pop3::client::{Event as Reply, Kind, Request};
 use crate::reconcile::{Errand, Verdict};
 use crate::store::{Stored, Writer};
 
-use super::visit::{ALL_LINES, Failure, Goal, NextVisit, Round, Run, Turn, unexpected};
+use super::{ALL_LINES, Failure, Goal, NextVisit, Round, Run, Turn, unexpected};
 
 /// A commit at the latest after so many mails: eight share one flush.
 const BATCH_MAILS: u32 = 8;

@@ -1,0 +1,296 @@
+//! The middle of a visit: which mails are new, how large they are, and what is copied.
+//!
+//! The newest that fit the user's share of the ring are copied; the rest get rows without a copy,
+//! with size and identity, so that a renamed one is known again (design 2.11). From a source that
+//! nobody has tested yet one mail only is fetched (design 2.4).
+
+use hal::Medium;
+
+use crate::config::Start;
+use crate::identity::{Basis, HeaderReader};
+use crate::mailbox::{self, Habit, Taken};
+use crate::pop3::client::{Event as Reply, Kind, Request};
+use crate::reconcile::{Errand, Verdict};
+
+use super::copying::Copying;
+use super::{Failure, Goal, Round, Run, State, Turn, unexpected};
+
+/// So many new mails are asked for their size one by one; more, by one `LIST` of all.
+pub(super) const SINGLE_SIZES: usize = 16;
+
+/// Headers on their way: asked as far as `asked`, answered as far as `at`.
+#[derive(Debug)]
+pub(super) struct Looking {
+    asked: usize,
+    at: usize,
+    header: HeaderReader,
+    /// Whether this is for mails that will not be copied, or to find old mails under new ids.
+    uncopied: bool,
+}
+
+impl Run {
+    /// Whose header must be seen before anything is copied.
+    pub(super) fn plan_looks<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
+        let dated = !self.source.visited && matches!(round.user.start, Start::Days(_));
+        for entry in self.listing(round) {
+            let look = entry.verdict == Verdict::Look || dated && entry.verdict == Verdict::New;
+            entry.errand = if look {
+                Errand::Header
+            } else {
+                Errand::Nothing
+            };
+        }
+    }
+
+    /// Reads headers, those with [`Errand::Header`].
+    pub(super) fn look<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<Turn, Failure> {
+        let State::Looking(mut looking) = core::mem::replace(&mut self.state, State::Ended) else {
+            return Ok(Turn::Again);
+        };
+        let turn = self.look_on(round, &mut looking);
+        if matches!(self.state, State::Ended) {
+            self.state = State::Looking(looking);
+        }
+        turn
+    }
+
+    pub(super) fn look_on<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+        looking: &mut Looking,
+    ) -> Result<Turn, Failure> {
+        while let Some(at) = self.next_errand(round, looking.asked, Errand::Header) {
+            let number = self.number(round, at);
+            if !self.ask_ahead(round, Request::Top { number, lines: 0 }) {
+                break;
+            }
+            looking.asked = at + 1;
+        }
+        let Some(at) = self.next_errand(round, looking.at, Errand::Header) else {
+            return self.looked(round, looking.uncopied);
+        };
+        match self.reply(round) {
+            None => return Ok(Turn::Wait),
+            Some(Reply::Body { length }) => {
+                let piece = self.piece.get(..length).unwrap_or_default();
+                looking.header.read(piece);
+            }
+            Some(Reply::BodyEnd { .. }) => {
+                let header = core::mem::take(&mut looking.header).finish();
+                if let Some(entry) = round.tables.listing.get_mut(at) {
+                    // Made of less than the mail, it compares with nothing.
+                    let whole = header.basis == Basis::Fields;
+                    entry.identity = whole.then_some(header.identity);
+                    entry.day = header.day;
+                }
+                looking.at = at + 1;
+            }
+            // No TOP, or read at the desk meanwhile.
+            Some(Reply::Refused { .. }) => looking.at = at + 1,
+            Some(other) => return Err(unexpected(other)),
+        }
+        Ok(Turn::Again)
+    }
+
+    /// All headers have come.
+    pub(super) fn looked<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+        uncopied: bool,
+    ) -> Result<Turn, Failure> {
+        if uncopied {
+            return Ok(self.enter(State::Entering { at: 0 }));
+        }
+        self.looked = true;
+        self.judge(round);
+        Ok(self.enter(State::Present { at: 0 }))
+    }
+
+    /// Whose size must be known: of what is new, or fetched for a caller.
+    pub(super) fn plan_sizes<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<(), Failure> {
+        let goal = self.goal;
+        let mut found = false;
+        for entry in self.listing(round) {
+            let wanted = match goal {
+                Goal::Fetch(slot) => {
+                    entry.verdict == Verdict::Known(slot) || entry.verdict == Verdict::Rekeyed(slot)
+                }
+                Goal::Poll | Goal::Decide(_) => entry.verdict == Verdict::New,
+            };
+            found |= wanted;
+            entry.errand = if wanted {
+                Errand::Size
+            } else {
+                Errand::Nothing
+            };
+        }
+        if matches!(goal, Goal::Fetch(_)) && !found {
+            return Err(Failure::NotListed);
+        }
+        Ok(())
+    }
+
+    /// Reads sizes: of all mails by `LIST`, or of the new ones one by one.
+    pub(super) fn measure<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+        mut asked: usize,
+        all: bool,
+    ) -> Result<Turn, Failure> {
+        while !all && let Some(at) = self.next_errand(round, asked, Errand::Size) {
+            let number = self.number(round, at);
+            if !self.ask_ahead(round, Request::ListOne(number)) {
+                break;
+            }
+            asked = at + 1;
+        }
+        self.state = State::Sizing { asked, all };
+        if self.client.outstanding() == 0 {
+            if !all && self.next_errand(round, asked, Errand::Size).is_some() {
+                return Ok(Turn::Wait);
+            }
+            return self.choose(round);
+        }
+        match self.reply(round) {
+            None => Ok(Turn::Wait),
+            Some(Reply::Size { number, octets }) => {
+                let listing = self.listing(round);
+                if let Ok(at) = listing.binary_search_by_key(&number, |entry| entry.number)
+                    && let Some(entry) = listing.get_mut(at)
+                {
+                    entry.size = Some(u32::try_from(octets).unwrap_or(u32::MAX));
+                }
+                Ok(Turn::Again)
+            }
+            // Of one mail: read at the desk meanwhile.
+            Some(
+                Reply::ListingEnd { .. }
+                | Reply::Refused {
+                    kind: Kind::ListOne { .. },
+                    ..
+                },
+            ) => Ok(Turn::Again),
+            Some(other) => Err(unexpected(other)),
+        }
+    }
+
+    /// Decides what is copied: the newest that fit the user's share of the ring.
+    pub(super) fn choose<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<Turn, Failure> {
+        let goal = self.goal;
+        let first = !self.source.visited;
+        let start = round.user.start;
+        let today = round.day;
+        let mut left = round.mailbox.share(round.user.share);
+        let untested = self.source.habit == Habit::Untested;
+        let consumes = self.source.habit == Habit::Consumes;
+        let mut chosen = 0_u32;
+        for entry in self.listing(round).iter_mut().rev() {
+            let (Errand::Size, Some(size)) = (entry.errand, entry.size) else {
+                // What has no size was gone when it was asked for: the next listing tells.
+                entry.errand = Errand::Nothing;
+                continue;
+            };
+            let size = u64::from(size);
+            let skipped = first && is_skipped(start, today, entry.day);
+            let fits = size <= left && !skipped;
+            entry.errand = match goal {
+                Goal::Fetch(_) => Errand::Copy,
+                _ if consumes => Errand::Nothing,
+                _ if fits => Errand::Copy,
+                _ => Errand::Header,
+            };
+            if entry.errand == Errand::Copy {
+                left = left.saturating_sub(size);
+                chosen += 1;
+            }
+        }
+        if consumes && !matches!(goal, Goal::Fetch(_)) && self.report.new > 0 {
+            self.report.failure = Some(Failure::Consumes);
+        }
+        if untested && chosen > 0 && !matches!(goal, Goal::Fetch(_)) {
+            self.keep_one(round);
+        }
+        Ok(self.enter(State::Looking(Looking::new(true))))
+    }
+
+    /// Leaves one mail to copy, the oldest that was chosen (so that own UIDs rise with age), and
+    /// nothing to enter: the source is not tested yet.
+    pub(super) fn keep_one<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
+        self.probe = true;
+        let mut kept = false;
+        for entry in self.listing(round) {
+            if kept || entry.errand != Errand::Copy {
+                entry.errand = Errand::Nothing;
+            } else {
+                kept = true;
+            }
+        }
+    }
+
+    /// Enters the mails that will not be copied: too large for the share, or skipped at the start.
+    pub(super) fn enter_uncopied<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+        from: usize,
+    ) -> Result<Turn, Failure> {
+        let first = !self.source.visited;
+        for at in from..self.listed {
+            let Some(&entry) = round.tables.listing.get(at) else {
+                break;
+            };
+            if entry.errand != Errand::Header {
+                continue;
+            }
+            let taken = if first && is_skipped(round.user.start, round.day, entry.day) {
+                Taken::Full
+            } else {
+                Taken::No
+            };
+            let uid = round.mailbox.fresh_uid();
+            let row = self.row(round, &entry, uid, taken);
+            match round.mailbox.enter(&row) {
+                Ok(_) => self.report.uncopied += 1,
+                Err(mailbox::Error::Busy) => {
+                    self.state = State::Entering { at };
+                    return Ok(Turn::Wait);
+                }
+                Err(error) => return Err(Failure::Mailbox(error)),
+            }
+        }
+        if !self.probe && !matches!(self.goal, Goal::Fetch(_)) && first {
+            self.source.visited = true;
+            self.write_source(round)?;
+        }
+        Ok(self.enter(State::Copying(Copying::new())))
+    }
+}
+
+impl Looking {
+    pub(super) fn new(uncopied: bool) -> Self {
+        Self {
+            asked: 0,
+            at: 0,
+            header: HeaderReader::new(),
+            uncopied,
+        }
+    }
+}
+
+/// Whether a mail of the first listing counts as taken (design 2.11).
+fn is_skipped(start: Start, today: u16, day: Option<u16>) -> bool {
+    match start {
+        Start::All => false,
+        Start::New => true,
+        // Without a trusted clock, or a date, nobody can say that it is old.
+        Start::Days(days) => today != 0 && day.is_some_and(|day| day.saturating_add(days) < today),
+    }
+}

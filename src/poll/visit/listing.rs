@@ -1,0 +1,240 @@
+//! The first half of a visit: log in, list, and write down what the listing says.
+//!
+//! A listing is believed only whole: its last dot has come, it has as many entries as `STAT` said,
+//! and no message-number stands there twice (design 2.1).
+
+use core::fmt;
+
+use hal::Medium;
+
+use crate::config::User;
+use crate::mailbox::{self, Habit, Mailbox, Row, SourceRecord};
+use crate::pop3::client::{Event as Reply, Kind, Request};
+use crate::reconcile::{Listed, Outcome, Slots, Verdict, reconcile};
+
+use super::{Failure, Goal, Round, Run, State, Then, Turn, unexpected};
+
+impl Run {
+    /// What is known of this source's habits; another URL is another source.
+    pub(super) fn remember_source<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<(), Failure> {
+        let fingerprint = fingerprint(round.user, round.mailbox);
+        let known = round.mailbox.ledger().account(self.account);
+        let known = known.map(|account| account.source).unwrap_or_default();
+        self.source = if known.fingerprint == fingerprint {
+            known
+        } else {
+            SourceRecord {
+                fingerprint,
+                ..SourceRecord::default()
+            }
+        };
+        Ok(())
+    }
+
+    pub(super) fn log_in<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<Turn, Failure> {
+        let Some(source) = &round.user.source else {
+            return Err(Failure::NotListed);
+        };
+        let Some(reply) = self.reply(round) else {
+            return Ok(Turn::Wait);
+        };
+        let next = match reply {
+            Reply::Greeting { .. } => Request::Capa,
+            Reply::Capabilities(capabilities) => {
+                self.capabilities = capabilities;
+                Request::User(&source.login)
+            }
+            // A server older than RFC 2449.
+            Reply::Refused {
+                kind: Kind::Capa, ..
+            } => Request::User(&source.login),
+            Reply::Ok(Kind::User) => Request::Pass(&source.password),
+            Reply::Ok(Kind::Pass) => Request::Stat,
+            Reply::Stat { count, .. } => {
+                self.expected = count;
+                self.listed = 0;
+                self.ask(round, Request::Uidl)?;
+                return Ok(self.enter(State::Listing));
+            }
+            other => return Err(unexpected(other)),
+        };
+        self.ask(round, next)?;
+        Ok(Turn::Again)
+    }
+
+    pub(super) fn list<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<Turn, Failure> {
+        let limit = round.tables.listing.len();
+        match self.reply(round) {
+            None => Ok(Turn::Wait),
+            Some(Reply::UniqueId { number, length }) => {
+                let id = self.piece.get(..length).unwrap_or_default();
+                let key = round.mailbox.key(id);
+                let Some(entry) = round.tables.listing.get_mut(self.listed) else {
+                    return Err(Failure::ListingTooLong { limit });
+                };
+                *entry = Listed::new(key, number);
+                self.listed += 1;
+                Ok(Turn::Again)
+            }
+            Some(Reply::ListingEnd { .. }) => self.believe(round),
+            Some(other) => Err(unexpected(other)),
+        }
+    }
+
+    /// The listing has come to its end: is it whole?
+    pub(super) fn believe<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<Turn, Failure> {
+        let listing = round.tables.listing.get_mut(..self.listed);
+        let listing = listing.unwrap_or_default();
+        let listed = u32::try_from(self.listed).unwrap_or(u32::MAX);
+        // Numbers rise by one in what servers send: sorting leaves them as they are, and shows
+        // one that stands there twice.
+        listing.sort_unstable_by_key(|entry| entry.number);
+        let doubled = listing
+            .windows(2)
+            .any(|pair| matches!(pair, [a, b] if a.number == b.number));
+        if listed != self.expected || doubled {
+            return Err(Failure::ListingCut {
+                expected: self.expected,
+                listed,
+            });
+        }
+        self.report.listed = listed;
+        self.judge(round);
+        Ok(self.enter(State::Absent { slot: 0 }))
+    }
+
+    /// Compares the listing with the rows.
+    pub(super) fn judge<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
+        let tables = &mut *round.tables;
+        let listing = tables.listing.get_mut(..self.listed).unwrap_or_default();
+        let mut matched = Slots::new(tables.matched);
+        let known = round.mailbox.ledger().known(self.account);
+        let outcome = reconcile(listing, &known, &mut matched, tables.order, self.looked);
+        if let Outcome::Plan(plan) = outcome {
+            self.report.new = plan.new;
+            self.report.rekeyed = plan.rekeyed;
+        }
+        // What was fetched at an earlier login and is still there shows that the source keeps it.
+        if self.source.habit == Habit::Untested {
+            let kept = listing.iter().any(|entry| {
+                let Verdict::Known(slot) = entry.verdict else {
+                    return false;
+                };
+                let row = round.mailbox.ledger().row(slot);
+                row.is_some_and(|row| row.copy.is_some())
+            });
+            if kept {
+                self.source.habit = Habit::Keeps;
+            } else if let Goal::Decide(slot) = self.goal
+                && !matched.contains(slot)
+            {
+                self.source.habit = Habit::Consumes;
+            }
+        }
+    }
+
+    /// Writes that what is not listed is absent.
+    pub(super) fn write_absent<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+        from: u32,
+    ) -> Result<Turn, Failure> {
+        let matched = Slots::resume(round.tables.matched);
+        let keeps = self.source.habit == Habit::Keeps;
+        for slot in from..round.mailbox.ledger().used() {
+            let Some(row) = round.mailbox.ledger().row(slot) else {
+                continue;
+            };
+            if row.user != self.account || matched.contains(slot) {
+                continue;
+            }
+            let vanished = row.is_listed();
+            let lan = row.when_unlisted(keeps);
+            match round.mailbox.set_lan(slot, lan, round.day) {
+                Ok(()) => self.report.vanished += u32::from(vanished),
+                Err(mailbox::Error::Busy) => {
+                    self.state = State::Absent { slot };
+                    return Ok(Turn::Wait);
+                }
+                Err(error) => return Err(Failure::Mailbox(error)),
+            }
+        }
+        Ok(self.enter(State::Present { at: 0 }))
+    }
+
+    /// Writes that what is listed is there, under the id it is listed with.
+    pub(super) fn write_present<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+        from: usize,
+    ) -> Result<Turn, Failure> {
+        for at in from..self.listed {
+            let Some(&entry) = round.tables.listing.get(at) else {
+                break;
+            };
+            let (Verdict::Known(slot) | Verdict::Rekeyed(slot)) = entry.verdict else {
+                continue;
+            };
+            let lan = Row::when_listed(entry.seen);
+            let written = round
+                .mailbox
+                .rekey(slot, entry.key)
+                .and_then(|()| round.mailbox.set_lan(slot, lan, round.day));
+            match written {
+                Ok(()) => {}
+                Err(mailbox::Error::Busy) => {
+                    self.state = State::Present { at };
+                    return Ok(Turn::Wait);
+                }
+                Err(error) => return Err(Failure::Mailbox(error)),
+            }
+        }
+        self.write_source(round)?;
+        let then = if self.looked { Then::Size } else { Then::Look };
+        // Where nothing changed there is nothing to flush, and the ticket is done at once.
+        let ticket = round.mailbox.commit();
+        Ok(self.enter(State::Settling { ticket, then }))
+    }
+
+    pub(super) fn write_source<M: Medium>(
+        &self,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<(), Failure> {
+        let known = round.mailbox.ledger().account(self.account);
+        if known.is_some_and(|account| account.source == self.source) {
+            return Ok(());
+        }
+        match round.mailbox.set_source(self.account, self.source) {
+            // It will be learnt again.
+            Ok(()) | Err(mailbox::Error::Busy) => Ok(()),
+            Err(error) => Err(Failure::Mailbox(error)),
+        }
+    }
+}
+
+/// A hash of the source's URL and login.
+fn fingerprint<M: Medium>(user: &User, mailbox: &Mailbox<'_, M>) -> u64 {
+    let Some(source) = &user.source else {
+        return 0;
+    };
+    let mut text = heapless::String::<512>::new();
+    // 255 octets of host and 128 of login fit.
+    let _ = fmt::Write::write_fmt(
+        &mut text,
+        format_args!("pop3://{}:{}/{}", source.host, source.port, source.login),
+    );
+    let [fingerprint, _] = mailbox.key(text.as_bytes()).0;
+    fingerprint
+}

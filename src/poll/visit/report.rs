@@ -1,0 +1,136 @@
+//! What a visit came to, for its owner and for the log.
+
+use core::fmt;
+
+use hal::lan::ConnectError;
+
+use crate::mailbox;
+use crate::pop3::client::{Failure as ClientFailure, Kind, ResponseCode, Text};
+
+/// A visit in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Mails the server listed.
+    pub listed: u32,
+    /// Rows that were listed before and are not any more.
+    pub vanished: u32,
+    /// Mails that were never here.
+    pub new: u32,
+    /// Mails found again under other unique-ids.
+    pub rekeyed: u32,
+    /// Mails copied.
+    pub copied: u32,
+    /// Octets of them.
+    pub octets: u64,
+    /// Mails entered without a copy.
+    pub uncopied: u32,
+    /// A visit that should follow at once.
+    pub next: Option<NextVisit>,
+    /// Why it did not go to its end. What is reported above holds all the same.
+    pub failure: Option<Failure>,
+}
+
+/// The mail that a second login must look for: see [`Goal::Decide`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextVisit(pub u32);
+
+/// Why a visit did not go to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection.
+    Connect(ConnectError),
+    /// No connection within half a minute.
+    ConnectTimedOut,
+    /// The server closed the connection in mid-visit.
+    Closed,
+    /// The server refused.
+    Refused {
+        /// What.
+        kind: Kind,
+        /// The reason, where it is one we know.
+        code: Option<ResponseCode>,
+        /// Its words.
+        text: Text,
+    },
+    /// The server does not speak POP3 as it should.
+    Server(ClientFailure),
+    /// The listing has not as many entries as `STAT` said.
+    ListingCut {
+        /// As `STAT` said.
+        expected: u32,
+        /// As were listed.
+        listed: u32,
+    },
+    /// The listing is longer than this board has memory for.
+    ListingTooLong {
+        /// The longest.
+        limit: usize,
+    },
+    /// Bodies kept coming shorter than the server said they are; so many mails wait for the next
+    /// visit.
+    Short(u32),
+    /// The source drops what is fetched: nothing is copied without the owner's word.
+    Consumes,
+    /// The mail a caller waited for is not listed any more.
+    NotListed,
+    /// The mailbox took no more.
+    Mailbox(mailbox::Error),
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            listed,
+            vanished,
+            new,
+            rekeyed,
+            copied,
+            octets,
+            uncopied,
+            ..
+        } = *self;
+        match &self.failure {
+            Some(failure) => write!(f, "visit failed: {failure}; ")?,
+            None => f.write_str("visit: ")?,
+        }
+        write!(
+            f,
+            "{listed} listed, {new} new, {copied} copied ({octets} octets), {vanished} read at the \
+             desk"
+        )?;
+        if uncopied > 0 {
+            write!(f, ", {uncopied} left there")?;
+        }
+        if rekeyed > 0 {
+            write!(f, ", {rekeyed} renamed")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "no connection: {error}"),
+            Self::ConnectTimedOut => f.write_str("no connection within 30 s"),
+            Self::Closed => f.write_str("the server closed the connection"),
+            Self::Refused { kind, text, .. } => write!(f, "{kind} was refused: {text}"),
+            Self::Server(failure) => write!(f, "{failure}"),
+            Self::ListingCut { expected, listed } => {
+                write!(f, "listing not whole: {listed} of {expected} mails")
+            }
+            Self::ListingTooLong { limit } => write!(f, "more than {limit} mails are listed"),
+            Self::Short(count) => {
+                write!(
+                    f,
+                    "{count} mails came shorter than announced, tried again later"
+                )
+            }
+            Self::Consumes => f.write_str("the server drops what is fetched: nothing is copied"),
+            Self::NotListed => f.write_str("the mail is not listed any more"),
+            Self::Mailbox(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for Failure {}

@@ -8,7 +8,7 @@ use crate::poll::schedule::{By, Outcome, Schedule, Setback};
 use crate::poll::visit::{Event, Failure, Goal, Report, Tables, Visit};
 use crate::pop3::client::{Kind, ResponseCode};
 
-use super::{LanStreamOf, Moment, Office};
+use super::{LanStreamOf, Line, Moment, Office};
 
 /// Room for one visit.
 pub(super) struct VisitPlace<'a, B: Board> {
@@ -16,6 +16,7 @@ pub(super) struct VisitPlace<'a, B: Board> {
     link: Link,
     stream: Option<LanStreamOf<B>>,
     user: Name,
+    goal: Goal,
 }
 
 /// When one user's source is visited, and how it went last.
@@ -43,6 +44,7 @@ impl<'a, B: Board> VisitPlace<'a, B> {
             link: Link::new(),
             stream: None,
             user: Name::new(),
+            goal: Goal::Poll,
         }
     }
 
@@ -142,16 +144,14 @@ impl<B: Board> Office<'_, B> {
                 .notes
                 .info(moment, format_args!("user {name}: {report}")),
         }
-        for line in &mut self.lines {
-            let Some(slot) = line.maildrop.wanted() else {
-                continue;
+        if let Goal::Fetch(slot) = place.goal {
+            let row = self.mailbox.ledger().row(slot);
+            let copied = row.is_some_and(|row| row.copy.is_some());
+            let waits = |line: &&mut Line<'_, B>| {
+                line.user.as_ref() == Some(&name) && line.maildrop.wanted() == Some(slot)
             };
-            if line.user.as_ref() == Some(&name) {
-                let row = self.mailbox.ledger().row(slot);
-                let copied = row.is_some_and(|row| row.copy.is_some());
-                if copied || report.failure.is_some() || report.copied == 0 {
-                    line.maildrop.fetched(copied);
-                }
+            for line in self.lines.iter_mut().filter(waits) {
+                line.maildrop.fetched(copied);
             }
         }
         let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == name) else {
@@ -284,6 +284,7 @@ impl<B: Board> Office<'_, B> {
         place.link.clear();
         place.stream = Some(stream);
         place.user = user.clone();
+        place.goal = goal;
         place.visit.begin(moment.now, goal, account);
         if let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == *user) {
             poller.schedule.begun(moment.now, moment.wall);

@@ -339,6 +339,31 @@ impl Dce {
         }
     }
 
+    /// Throws away what came from the DTE and the far end has not taken.
+    pub fn discard_output(&mut self, now: Instant) {
+        self.to_line.clear();
+        self.tick(now);
+    }
+
+    /// How many octets came from the DTE that the far end has not taken.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.to_line.len()
+    }
+
+    /// How many octets the DTE has not read yet, those included that are still on their way to it.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.answers.len() + self.from_line.len()
+    }
+
+    /// Whether this end has hung up, and [`Event::HungUp`] waits only for what is on its way to the
+    /// far end to be taken.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// When to step, or to take octets, though nothing came. What waits for somebody to take it
     /// has no deadline.
     #[must_use]

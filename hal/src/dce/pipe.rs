@@ -123,6 +123,10 @@ impl Pipe {
         self.bursts.clear();
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.octets.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.octets.is_empty()
     }

@@ -5,16 +5,20 @@
 //! still finds nothing. So a hang-up, which poll reports for ever, or octets that nobody has room
 //! for, wake the loop once and never spin it. A descriptor without a wish is not polled at all.
 //!
+//! A part that has to be looked at by itself some time sets an [`Alarm`]. That too is good for one
+//! wake-up.
+//!
 //! Helper threads wake the loop through a [`Waker`]: one eventfd for all of them, emptied by
 //! [`Reactor::wait`] itself. A wake-up is never lost: one that comes while the loop is busy makes
 //! the next `wait` return at once.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use std::io;
 use std::os::fd::AsFd;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -28,6 +32,7 @@ pub struct Reactor {
 
 struct Shared {
     entries: RefCell<Vec<Option<Entry>>>,
+    alarms: RefCell<Vec<Weak<Cell<Option<Instant>>>>>,
     wakeup: Arc<EventFd>,
 }
 
@@ -47,6 +52,7 @@ impl Reactor {
         Ok(Self {
             shared: Rc::new(Shared {
                 entries: RefCell::new(Vec::new()),
+                alarms: RefCell::new(Vec::new()),
                 wakeup: Arc::new(EventFd::from_flags(flags)?),
             }),
         })
@@ -75,6 +81,16 @@ impl Reactor {
         }
     }
 
+    /// An alarm, not set yet. It leaves the set when it is dropped.
+    #[must_use]
+    pub fn alarm(&self) -> Alarm {
+        let due = Rc::new(Cell::new(None));
+        let mut alarms = self.shared.alarms.borrow_mut();
+        alarms.retain(|alarm| alarm.strong_count() > 0);
+        alarms.push(Rc::downgrade(&due));
+        Alarm { due }
+    }
+
     /// What a helper thread wakes the loop with.
     #[must_use]
     pub fn waker(&self) -> Waker {
@@ -83,9 +99,35 @@ impl Reactor {
         }
     }
 
-    /// Sleeps until a wish comes true, a waker wakes, a signal comes, or `timeout` is over;
-    /// without `timeout`, for ever. Gives how many descriptors had something to report.
+    /// Sleeps until a wish comes true, an alarm is due, a waker wakes, a signal comes, or `timeout`
+    /// is over; without `timeout`, for ever. Gives how many descriptors had something to report.
     pub fn wait(&self, timeout: Option<Duration>) -> usize {
+        let alarm = self.next_alarm();
+        let until_alarm = alarm.map(|due| due.saturating_duration_since(Instant::now()));
+        let reports = self.wait_for_descriptors(timeout.into_iter().chain(until_alarm).min());
+        if alarm.is_some() {
+            self.strike_off_alarms(Instant::now());
+        }
+        reports
+    }
+
+    fn next_alarm(&self) -> Option<Instant> {
+        let alarms = self.shared.alarms.borrow();
+        let set = alarms.iter().filter_map(|alarm| alarm.upgrade()?.get());
+        set.min()
+    }
+
+    fn strike_off_alarms(&self, now: Instant) {
+        for alarm in self.shared.alarms.borrow().iter() {
+            if let Some(alarm) = alarm.upgrade()
+                && alarm.get().is_some_and(|due| due <= now)
+            {
+                alarm.set(None);
+            }
+        }
+    }
+
+    fn wait_for_descriptors(&self, timeout: Option<Duration>) -> usize {
         let timeout = timeout.map(|t| TimeSpec::from_duration(t.min(LONGEST_SLEEP)));
         let reports = match self.poll(timeout) {
             Ok(reports) => reports,
@@ -173,6 +215,19 @@ impl Drop for Registration {
     }
 }
 
+/// Ends the loop's sleep at a moment, whoever else asks for what.
+pub struct Alarm {
+    due: Rc<Cell<Option<Instant>>>,
+}
+
+impl Alarm {
+    /// Sets it to `due` in place of what it was set to; `None` takes that back. One that is due has
+    /// done its work: it is to be set anew when its owner is next touched.
+    pub fn set(&self, due: Option<Instant>) {
+        self.due.set(due);
+    }
+}
+
 /// Ends the loop's sleep from another thread.
 #[derive(Clone)]
 pub struct Waker {
@@ -257,6 +312,33 @@ mod tests {
             registration.want_read(true);
         }
         assert_eq!(reactor.shared.entries.borrow().len(), 1);
+    }
+
+    #[test]
+    fn an_alarm_ends_one_sleep() {
+        let reactor = Reactor::new().unwrap();
+        let (early, late) = (reactor.alarm(), reactor.alarm());
+        let now = Instant::now();
+        late.set(Some(now + Duration::from_secs(86_400)));
+        early.set(Some(now + Duration::from_millis(2)));
+        assert_eq!(reactor.next_alarm(), Some(now + Duration::from_millis(2)));
+        while Instant::now() < now + Duration::from_millis(2) {
+            assert_eq!(reactor.wait(None), 0);
+        }
+        assert_eq!(early.due.get(), None, "struck off");
+        assert_eq!(
+            reactor.next_alarm(),
+            Some(now + Duration::from_secs(86_400))
+        );
+        late.set(None);
+        assert_eq!(reactor.next_alarm(), None);
+        early.set(Some(now));
+        drop(early);
+        assert_eq!(reactor.next_alarm(), None, "gone with its owner");
+        for _ in 0..1000 {
+            drop(reactor.alarm());
+        }
+        assert!(reactor.shared.alarms.borrow().len() <= 2);
     }
 
     #[test]

@@ -75,6 +75,14 @@ struct Attempt {
 }
 
 impl Tcp {
+    /// The stream by itself, once it is open.
+    pub(super) fn into_open(self) -> Option<Descriptor> {
+        match self.state {
+            State::Open(stream) => Some(stream),
+            State::LookingUp(_) | State::Connecting(_) | State::Failed(_) => None,
+        }
+    }
+
     /// Goes on with what is under way, as far as it goes now.
     fn go_on(&mut self) {
         // Each turn ends the look-up or takes one of at most eight addresses.

@@ -18,12 +18,16 @@
 //! | [`reactor`] | where the loop sleeps |
 //! | [`descriptor`] | a stream over any file descriptor |
 //! | [`serial`] | a modem at a serial port |
+//! | [`phone`] | a modem line whose telephone number is a TCP address |
+//! | [`vmodem`] | the same modem as a program, at a pty |
+//! | [`switchboard`], [`call`] | what both are made of |
 //! | [`names`], [`tcp`] | the LAN |
 //! | [`file`], [`zeros`] | the medium: a file or a block device |
 //! | [`terminal`], [`attach`] | consoles, both ends |
 //! | [`clock`], [`machine`] | the whole machine |
 
 pub mod attach;
+mod call;
 pub mod clock;
 pub mod descriptor;
 pub mod file;
@@ -35,6 +39,7 @@ pub mod phone;
 mod raw_mode;
 pub mod reactor;
 pub mod serial;
+mod switchboard;
 pub mod tcp;
 pub mod terminal;
 pub mod vmodem;

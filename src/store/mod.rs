@@ -76,8 +76,9 @@ pub trait Index {
     fn clear(&mut self);
 
     /// Puts the next part of a snapshot, from `cursor` on (0 at first), into `out`; says how long
-    /// it is, and the next cursor, if there is more. The index may change between two parts, as
-    /// long as every change is logged.
+    /// it is, and the next cursor, if there is more. The index may change between two parts, but
+    /// a part must not hold a change that is not logged yet: the index changes only when
+    /// [`Store::log`] has taken it.
     fn part(&self, cursor: u32, out: &mut [u8]) -> (usize, Option<u32>);
 
     /// Takes back one part, in the order they were given.

@@ -189,7 +189,7 @@ pub fn content<M: Medium>(medium: &mut M) -> Result<Content, MediumError> {
             let unit = unit.get_mut(..length).unwrap_or_default();
             medium.read(at, unit)?;
             let may_be_superblock = at == 0 || at.is_power_of_two();
-            if !is_blank(unit) && !(may_be_superblock && is_torn(unit)) {
+            if !(is_blank(unit) || may_be_superblock && is_torn(unit)) {
                 return Ok(Content::Foreign);
             }
             at += length as u64;

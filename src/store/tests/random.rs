@@ -251,12 +251,43 @@ fn only_the_oldest_is_evicted_however_often_the_ring_goes_round() {
             for row in ledger.rows {
                 assert_eq!(read_copy(&mut store, row), Ok(()), "{number} of {length}");
             }
+            // In the segment that is being filled, what lies ahead is of the time before.
+            for row in &rows {
+                let place = row.copy.unwrap().place;
+                if place / 16 == kept.place / 16 && place > kept.place {
+                    let stale = store.open(Place(place)).map(|_| ());
+                    assert_eq!(stale, Err(Damaged::Absent), "{number} of {length}");
+                }
+            }
             // What it forgot is not found any more once its segment is in use again, not even
             // where its octets still lie.
             let least = (length + records * 64).next_multiple_of(128);
             for row in rows.iter().rev().skip(6 * 896 / least + 1) {
                 assert!(read_copy(&mut store, *row).is_err(), "{number} of {length}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_segment_goes_without_what_has_since_begun_where_its_old_copies_did() {
+    let mut memory = Memory::new();
+    let mut ledger = Ledger::default();
+    let (mut store, _) = mount(formatted(&tiny()), memory.space(), &mut ledger).unwrap();
+    while store.step(&mut ledger) {}
+    // It begins at the first place there is, and goes on in two more segments; later, small
+    // copies begin at the same place.
+    put_copy(&mut store, &mut ledger, 0, 1500);
+    let mut rows = Vec::new();
+    for number in 1..100 {
+        let row = Row {
+            value: number,
+            copy: Some(put_copy(&mut store, &mut ledger, number, 60)),
+        };
+        ledger.rows[number as usize % SLOTS] = row;
+        rows.push(row);
+        for row in rows.iter().rev().take(SLOTS) {
+            assert!(ledger.rows.contains(row), "{row:?} at {number}");
         }
     }
 }

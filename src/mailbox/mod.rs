@@ -249,17 +249,21 @@ impl<'a, M: Medium> Mailbox<'a, M> {
     pub fn open_copy(&mut self, slot: u32) -> Option<Result<Reader, Damaged>> {
         let row = *self.ledger.row(slot)?;
         let place = row.copy?;
-        let mut head = [0; HEAD_MAX as usize];
-        let meant = self.store.head(place, &mut head).map(|length| {
-            let entry = head.get(1..length).map(Entry::read);
-            matches!(entry, Some(Ok((Entry::Row(_, image), _)))
-                if image.thaw().is_some_and(|of| of.uid == row.uid && of.user == row.user))
-        });
-        Some(match meant {
-            Ok(true) => self.store.open(place),
-            Ok(false) => Err(Damaged::Absent),
+        Some(match self.copied_row(place) {
+            Ok(of) if of.uid == row.uid && of.user == row.user => self.store.open(place),
+            Ok(_) => Err(Damaged::Absent),
             Err(damaged) => Err(damaged),
         })
+    }
+
+    /// The row as it was when the copy at `place` was begun.
+    fn copied_row(&mut self, place: Place) -> Result<Row, Damaged> {
+        let mut head = [0; HEAD_MAX as usize];
+        let length = self.store.head(place, &mut head)?;
+        match head.get(1..length).map(Entry::read) {
+            Some(Ok((Entry::Row(_, image), _))) => image.thaw().ok_or(Damaged::Absent),
+            _ => Err(Damaged::Absent),
+        }
     }
 
     /// Starts a copy of the mail that `row` describes; `None` if no writer is free.
@@ -394,17 +398,25 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         text
     }
 
-    /// Whether the row has no copy, or one that verifies.
+    /// Whether the row has no copy, or one that verifies. After a cut a UID that never became
+    /// durable is given out anew: so key and length must agree as well.
     fn has_whole_copy(&mut self, slot: u32) -> bool {
-        let reader = match self.open_copy(slot) {
-            None => return true,
-            Some(Err(_)) => return false,
-            Some(Ok(reader)) => reader,
+        let Some(row) = self.ledger.row(slot).copied() else {
+            return true;
+        };
+        let Some(place) = row.copy else {
+            return true;
+        };
+        if !self.copied_row(place).is_ok_and(|of| of.key == row.key) {
+            return false;
+        }
+        let Some(Ok(reader)) = self.open_copy(slot) else {
+            return false;
         };
         let mut verifier = self.store.verifier(&reader);
         loop {
             if let Some(result) = self.store.verify(&mut verifier, usize::MAX) {
-                return result.is_ok();
+                return result.is_ok_and(|stored| stored.octets == u64::from(row.size));
             }
         }
     }

@@ -8,8 +8,8 @@
 
 use hal::{Medium, MediumError};
 
+use super::geometry::Geometry;
 use super::octets::{Key, array_at, put, size, u32_at, u64_at};
-use super::superblock::Geometry;
 use super::{Fault, Store, StoreError, Ticket};
 
 pub(super) const HEADER_OCTETS: usize = 64;

@@ -15,9 +15,9 @@
 use hal::{Medium, MediumError};
 use heapless::Vec;
 
+use super::geometry::Geometry;
 use super::octets::{Key, put, size, u16_at, u32_at, u64_at};
 use super::record::{Place, WRITERS};
-use super::superblock::Geometry;
 
 const MAGIC: &[u8; 4] = b"RMjp";
 const HEADER_OCTETS: usize = 32;

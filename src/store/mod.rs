@@ -31,6 +31,7 @@
 
 mod config;
 mod copy;
+mod geometry;
 mod journal;
 mod mount;
 mod octets;
@@ -48,17 +49,18 @@ use core::ops::Range;
 use hal::{Medium, MediumError, SyncState};
 
 pub use copy::{AppendError, Stored, Writer};
+pub use geometry::Geometry;
 pub use mount::{MountError, Mounted, mount};
 pub use reader::{Damaged, Reader, Verifier};
 pub use record::{HEAD_MAX, Place, WRITERS};
 pub use ring::Segment;
-pub use superblock::{Content, FormatError, Geometry, content, format};
+pub use superblock::{Content, FormatError, content, format};
 
 use copy::Slot;
 use journal::Journal;
 use octets::Key;
 use ring::Ring;
-use snapshot::{Header, Snapshot, State};
+use snapshot::{Snapshot, State};
 
 /// The smallest page: the store's own longest entry fits it.
 pub const PAGE_MIN: u32 = 128;
@@ -67,17 +69,15 @@ pub const PAGE_MAX: u32 = 4096;
 
 /// The group of the sync that follows a mount.
 const MOUNTED: u64 = 1;
-/// Parts of a snapshot written in one step.
-const PARTS_A_STEP: usize = 4;
-
 /// The mailbox's ledger, as the store sees it. Entries and parts are opaque.
 pub trait Index {
     /// Forgets everything: a mount begins, or begins again from an older snapshot.
     fn clear(&mut self);
 
     /// Puts the next part of a snapshot, from `cursor` on (0 at first), into `out`; says how long
-    /// it is, and the next cursor, if there is more. The index may change between two parts, as
-    /// long as every change is logged.
+    /// it is, and the next cursor, if there is more. The index may change between two parts, but
+    /// a part must not hold a change that is not logged yet: the index changes only when
+    /// [`Store::log`] has taken it.
     fn part(&self, cursor: u32, out: &mut [u8]) -> (usize, Option<u32>);
 
     /// Takes back one part, in the order they were given.
@@ -266,15 +266,6 @@ impl<M: Medium> Store<'_, M> {
         self.trusted = true;
     }
 
-    /// Asks for a snapshot of the index, whatever the journal's length, without waiting for the
-    /// next commits: at a clean stop, say.
-    pub fn take_snapshot(&mut self) {
-        self.snapshot.urgent = true;
-        if self.snapshot.state == State::Idle {
-            self.begin_snapshot();
-        }
-    }
-
     /// The random octets given at format, for hashes that nobody else may foretell.
     #[must_use]
     pub fn seed(&self) -> &[u8; 16] {
@@ -384,99 +375,8 @@ impl<M: Medium> Store<'_, M> {
         {
             self.config.pending = None;
         }
-        match self.snapshot.state {
-            State::Settling { header, group } if group <= self.durable => {
-                self.snapshot.state = State::Heading { header };
-            }
-            State::Closing { header, group } if group <= self.durable => {
-                self.snapshot.in_b = !self.snapshot.in_b;
-                self.snapshot.urgent = false;
-                self.snapshot.state = State::Idle;
-                self.journal.from = header.from;
-                self.journal.settled = self.journal.settled.max(header.from);
-            }
-            State::Idle
-            | State::Writing { .. }
-            | State::Settling { .. }
-            | State::Heading { .. }
-            | State::Closing { .. } => {}
-        }
+        self.snapshot_durable();
         true
-    }
-
-    /// Begins a snapshot when it is time, and writes some parts of it.
-    fn step_snapshot(&mut self, index: &mut impl Index) -> bool {
-        if self.snapshot.state == State::Idle
-            && self.journal.used() * 2 >= u64::from(self.geometry.journal)
-        {
-            self.begin_snapshot();
-        }
-        let mut did = false;
-        for _ in 0..PARTS_A_STEP {
-            let State::Writing { mut header, cursor } = self.snapshot.state else {
-                break;
-            };
-            let Ok(next) = self.write_part(&header, cursor, index) else {
-                break;
-            };
-            did = true;
-            header.parts += 1;
-            self.snapshot.state = match next {
-                Some(cursor) => State::Writing { header, cursor },
-                None => State::Settling {
-                    header,
-                    group: self.group,
-                },
-            };
-        }
-        // A snapshot rides on the commits of others, but not until the journal is full.
-        let waits = matches!(
-            self.snapshot.state,
-            State::Settling { .. } | State::Heading { .. }
-        );
-        let urgent =
-            self.snapshot.urgent || self.journal.used() * 4 >= u64::from(self.geometry.journal) * 3;
-        self.wanted |= waits && urgent;
-        did
-    }
-
-    fn begin_snapshot(&mut self) {
-        let Some(generation) = self.snapshot.generation.checked_add(1) else {
-            self.fault = Some(Fault::Exhausted);
-            return;
-        };
-        self.snapshot.generation = generation;
-        let header = Header {
-            epoch: self.epoch,
-            generation,
-            from: self.journal.sequence,
-            previous: self.journal.previous,
-            parts: 0,
-        };
-        self.snapshot.state = State::Writing { header, cursor: 0 };
-    }
-
-    fn write_part(
-        &mut self,
-        header: &Header,
-        cursor: u32,
-        index: &impl Index,
-    ) -> Result<Option<u32>, StoreError> {
-        self.writable()?;
-        if header.parts >= self.geometry.snapshot_parts().1 {
-            self.fault = Some(Fault::SnapshotTooLarge);
-            return Err(Fault::SnapshotTooLarge.into());
-        }
-        let page = self.geometry.page as usize;
-        let page = self.buffers.scratch.get_mut(..page).unwrap_or_default();
-        let room = page.get_mut(snapshot::PART_HEADER_OCTETS as usize..);
-        let room = room.unwrap_or_default();
-        let (length, next) = index.part(cursor, room);
-        let length = length.min(room.len());
-        let area = (&self.geometry, self.key, !self.snapshot.in_b);
-        let written = header.write_part(&mut self.medium, area, page, length);
-        self.taken(written)?;
-        Ok(next)
     }
 
     /// Writes what the commit still lacks, and starts its sync.
@@ -495,13 +395,7 @@ impl<M: Medium> Store<'_, M> {
         if !self.journal.is_empty() {
             self.seal_page()?;
         }
-        if let State::Heading { header } = self.snapshot.state {
-            let at = self.geometry.snapshot_at(!self.snapshot.in_b);
-            let written = self.medium.write(at, &header.encode(self.key));
-            self.taken(written)?;
-            let group = self.group;
-            self.snapshot.state = State::Closing { header, group };
-        }
+        self.write_snapshot_header()?;
         self.start_sync(self.group)?;
         self.group += 1;
         self.dirty = false;

@@ -16,13 +16,14 @@ use core::fmt;
 use hal::{Medium, MediumError};
 
 use super::config::Slots;
+use super::geometry::Geometry;
 use super::journal::{Evicted, Journal, Page};
 use super::octets::Key;
 use super::reader::{Damaged, Shelf};
 use super::record::{SEGMENT_OCTETS, SegmentHeader};
 use super::ring::{self, Ring, Segment};
 use super::snapshot::{self, Header, Snapshot, State, part_at};
-use super::superblock::{self, Geometry, SuperblockError};
+use super::superblock::{self, SuperblockError};
 use super::{Extent, Index, MOUNTED, Space, Store};
 
 /// What a mount found.
@@ -85,6 +86,10 @@ pub fn mount<'a, M: Medium>(
     let (ring, segments_damaged) = survey.ring(segments)?;
     let config = Slots::find(survey.medium, &geometry, key, survey.scratch)?;
     let epoch = survey.epoch.checked_add(1).ok_or(MountError::Exhausted)?;
+    // No store comes near in its life: one that says so is not of our making.
+    if chain.end > u64::MAX / 2 {
+        return Err(MountError::Exhausted);
+    }
     for slot in &mut buffers.writers {
         slot.writing = None;
     }
@@ -417,7 +422,7 @@ impl<M: Medium> Survey<'_, M> {
             }
         }
         self.epoch = self.epoch.max(epoch);
-        Ok(head.next_multiple_of(page))
+        Ok(head)
     }
 }
 

@@ -7,10 +7,10 @@ use core::fmt;
 
 use hal::Medium;
 
+use super::geometry::Geometry;
 use super::octets::{Key, Sum};
 use super::record::{HEAD_MAX, HEADER_OCTETS, Kind, Place, Record};
 use super::ring::{self, Segment};
-use super::superblock::Geometry;
 use super::{Store, Stored, octets};
 
 /// Headers looked at in one call: where one slow and many fast writers wrote side by side, the

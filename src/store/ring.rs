@@ -15,9 +15,9 @@ use hal::Medium;
 use heapless::Vec;
 
 use super::copy::AppendError;
+use super::geometry::Geometry;
 use super::journal::Evicted;
 use super::record::{Continued, Kind, Place, Record, SEGMENT_OCTETS, SegmentHeader, WRITERS};
-use super::superblock::Geometry;
 use super::{Extent, Fault, Index, Store, StoreError};
 
 /// Segments the index is asked about in one call; asking may cost it a walk over its rows.

@@ -24,8 +24,9 @@
 
 use hal::{Medium, MediumError};
 
+use super::geometry::Geometry;
 use super::octets::{Key, put, size, u32_at, u64_at};
-use super::superblock::Geometry;
+use super::{Fault, Index, Store, StoreError};
 
 /// The header of a part.
 pub(super) const PART_HEADER_OCTETS: u32 = 32;
@@ -34,6 +35,8 @@ pub(super) const HEADER_OCTETS: usize = 64;
 
 const MAGIC: &[u8; 4] = b"RMsn";
 const PART_MAGIC: &[u8; 4] = b"RMpt";
+/// Parts of a snapshot written in one step.
+const PARTS_A_STEP: usize = 4;
 
 /// How far the next snapshot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +85,125 @@ pub(super) struct Header {
     /// Checksum of the journal page before.
     pub(super) previous: u32,
     pub(super) parts: u32,
+}
+
+impl<M: Medium> Store<'_, M> {
+    /// Asks for a snapshot of the index, whatever the journal's length, without waiting for the
+    /// next commits: at a clean stop, say.
+    pub fn take_snapshot(&mut self) {
+        self.snapshot.urgent = true;
+        if self.snapshot.state == State::Idle {
+            self.begin_snapshot();
+        }
+    }
+
+    /// Begins a snapshot when it is time, and writes some parts of it.
+    pub(super) fn step_snapshot(&mut self, index: &mut impl Index) -> bool {
+        if self.snapshot.state == State::Idle
+            && self.journal.used() * 2 >= u64::from(self.geometry.journal)
+        {
+            self.begin_snapshot();
+        }
+        let mut did = false;
+        for _ in 0..PARTS_A_STEP {
+            let State::Writing { mut header, cursor } = self.snapshot.state else {
+                break;
+            };
+            let Ok(next) = self.write_part(&header, cursor, index) else {
+                break;
+            };
+            did = true;
+            header.parts += 1;
+            self.snapshot.state = match next {
+                Some(cursor) => State::Writing { header, cursor },
+                None => State::Settling {
+                    header,
+                    group: self.group,
+                },
+            };
+        }
+        // A snapshot rides on the commits of others, but not until the journal is full.
+        let waits = matches!(
+            self.snapshot.state,
+            State::Settling { .. } | State::Heading { .. }
+        );
+        let urgent =
+            self.snapshot.urgent || self.journal.used() * 4 >= u64::from(self.geometry.journal) * 3;
+        self.wanted |= waits && urgent;
+        did
+    }
+
+    fn begin_snapshot(&mut self) {
+        let Some(generation) = self.snapshot.generation.checked_add(1) else {
+            self.fault = Some(Fault::Exhausted);
+            return;
+        };
+        self.snapshot.generation = generation;
+        let header = Header {
+            epoch: self.epoch,
+            generation,
+            from: self.journal.sequence,
+            previous: self.journal.previous,
+            parts: 0,
+        };
+        self.snapshot.state = State::Writing { header, cursor: 0 };
+    }
+
+    fn write_part(
+        &mut self,
+        header: &Header,
+        cursor: u32,
+        index: &impl Index,
+    ) -> Result<Option<u32>, StoreError> {
+        self.writable()?;
+        if header.parts >= self.geometry.snapshot_parts().1 {
+            self.fault = Some(Fault::SnapshotTooLarge);
+            return Err(Fault::SnapshotTooLarge.into());
+        }
+        let page = self.geometry.page as usize;
+        let page = self.buffers.scratch.get_mut(..page).unwrap_or_default();
+        let room = page.get_mut(PART_HEADER_OCTETS as usize..);
+        let room = room.unwrap_or_default();
+        let (length, next) = index.part(cursor, room);
+        let length = length.min(room.len());
+        let area = (&self.geometry, self.key, !self.snapshot.in_b);
+        let written = header.write_part(&mut self.medium, area, page, length);
+        self.taken(written)?;
+        Ok(next)
+    }
+
+    /// Writes the header, if it is time: the commit that asks for it makes it durable.
+    pub(super) fn write_snapshot_header(&mut self) -> Result<(), StoreError> {
+        if let State::Heading { header } = self.snapshot.state {
+            let at = self.geometry.snapshot_at(!self.snapshot.in_b);
+            let written = self.medium.write(at, &header.encode(self.key));
+            self.taken(written)?;
+            let group = self.group;
+            self.snapshot.state = State::Closing { header, group };
+        }
+        Ok(())
+    }
+
+    /// Goes on when a sync has made a group durable.
+    pub(super) fn snapshot_durable(&mut self) {
+        match self.snapshot.state {
+            State::Settling { header, group } if group <= self.durable => {
+                self.snapshot.state = State::Heading { header };
+            }
+            State::Closing { header, group } if group <= self.durable => {
+                self.snapshot.in_b = !self.snapshot.in_b;
+                self.snapshot.urgent = false;
+                self.snapshot.state = State::Idle;
+                self.journal.from = header.from;
+                self.journal.settled = self.journal.settled.max(header.from);
+            }
+            State::Idle
+            | State::Writing { .. }
+            | State::Settling { .. }
+            | State::Heading { .. }
+            | State::Closing { .. } => {}
+        }
+    }
 }
 
 impl Header {

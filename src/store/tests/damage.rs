@@ -96,6 +96,45 @@ fn no_flipped_bit_is_ever_served() {
 }
 
 #[test]
+fn a_flipped_octet_of_a_copy_is_seen_when_verified_and_when_read() {
+    let mut memory = Memory::new();
+    let outcome = used_medium(&mut memory);
+    let kept = outcome.ledger.rows[1].copy.unwrap();
+    let content = content_of(kept.seed, kept.length as usize);
+    let image = outcome.medium.image();
+    for octet in 0..content.len() {
+        // Eight octets of it are found nowhere else.
+        let start = octet.min(content.len() - 8) / 8 * 8;
+        let window = &content[start..start + 8];
+        let at = image.windows(8).position(|found| found == window);
+        let Some(at) = at else {
+            continue;
+        };
+        let mut image = image.to_vec();
+        image[at + octet % 8] ^= 0x10;
+        let mut ledger = Ledger::default();
+        let medium = SimMedium::from_image(image);
+        let (mut store, _) = mount(medium, memory.space(), &mut ledger).unwrap();
+        let mut reader = store.open(Place(kept.place)).unwrap();
+        let mut verifier = store.verifier(&reader);
+        let verified = (0..100).find_map(|_| store.verify(&mut verifier, 64));
+        assert_eq!(verified, Some(Err(Damaged::Corrupt)));
+        let mut read = 0;
+        let end = loop {
+            let mut buf = [0; 50];
+            match store.read(&mut reader, read as u64, &mut buf) {
+                Ok(0) => break Ok(()),
+                Ok(count) => read += count,
+                Err(damaged) => break Err(damaged),
+            }
+        };
+        // A chunk holds 192 octets: it is not handed out to its end.
+        assert_eq!(end, Err(Damaged::Corrupt));
+        assert!(read < (octet / 192 + 1) * 192);
+    }
+}
+
+#[test]
 fn random_images_never_panic() {
     let mut memory = Memory::new();
     let outcome = used_medium(&mut memory);
@@ -233,4 +272,34 @@ fn a_lost_snapshot_is_replaced_by_the_journal_or_refused() {
         &mut Ledger::default(),
     );
     assert_eq!(refused.map(|_| ()), Err(MountError::IndexLost));
+}
+
+#[test]
+fn no_geometry_that_a_superblock_may_claim_panics() {
+    let mut memory = Memory::new();
+    let image = used_medium(&mut memory).medium.image().to_vec();
+    let extremes = [
+        0,
+        1,
+        63,
+        64,
+        127,
+        129,
+        4095,
+        4096,
+        1 << 20,
+        1 << 31,
+        u32::MAX,
+    ];
+    for at in (12..44).step_by(4) {
+        for value in extremes {
+            let mut image = image.clone();
+            for block in [0, 128] {
+                image[block + at..block + at + 4].copy_from_slice(&value.to_le_bytes());
+                let sum = Key::new(&[0; 16]).sum(&image[block..block + 124]);
+                image[block + 124..block + 128].copy_from_slice(&sum.to_le_bytes());
+            }
+            exercise(&mut memory, image);
+        }
+    }
 }

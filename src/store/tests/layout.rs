@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::record::{Continued, Kind, Record, SegmentHeader};
+use crate::store::snapshot::Header;
 
 const KEY: &[u8; 16] = b"0123456789abcdef";
 

@@ -196,6 +196,51 @@ fn a_second_cut_takes_nothing_that_the_first_left() {
     assert!(states > 20_000, "{states}");
 }
 
+#[test]
+fn what_a_cut_left_beyond_a_hole_does_not_come_back() {
+    // Two pages are logged and not acknowledged; the cut loses the first and keeps the second.
+    // Then the first is logged again, octet for octet, and acknowledged.
+    let page = |first: u32| (0..4).map(move |slot| Set(slot, first + slot as u32));
+    let mut memory = Memory::new();
+    let base = session(
+        &mut memory,
+        formatted(&tiny()),
+        Ledger::default(),
+        &[Set(9, 9)],
+    );
+    let base = SimMedium::from_image(base.medium.image().to_vec()).with_unit(128);
+    let script: Vec<Action> = page(10)
+        .chain(page(20))
+        .chain([Commit, Step, Step])
+        .collect();
+    let medium = base.clone().with_trace();
+    let first = session(&mut memory, medium, base_ledger(), &script);
+    let mut images = Vec::new();
+    at_each_event(&base, &first, |_, medium, _| {
+        if medium.touched().len() == 2 {
+            images.push(medium.cut(Cut::Units(2), &mut || 0));
+        }
+    });
+    let image = images.pop().expect("two pages before the sync");
+    let middle = SimMedium::from_image(image).with_unit(128);
+    let script: Vec<Action> = page(10).chain([Drain]).collect();
+    let outcome = session(&mut memory, middle, base_ledger(), &script);
+    let end = outcome.medium.image().to_vec();
+    let truth = Mark {
+        trace: 0,
+        acked: outcome.ledger.history.len() - 1,
+        logged: outcome.ledger.history.len() - 1,
+        config: (0, 0),
+    };
+    check_image(&mut memory, &end, 128, &outcome.ledger.history, &truth);
+}
+
+fn base_ledger() -> Ledger {
+    let mut ledger = Ledger::default();
+    ledger.rows[9].value = 9;
+    ledger
+}
+
 /// As [`check_image`], but what was loose before the session may be loose still, even if it is
 /// settled now: this model never looks at it.
 fn check_loose(

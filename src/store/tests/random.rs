@@ -225,6 +225,108 @@ fn what_is_pinned_is_never_evicted_and_the_ring_says_full() {
 }
 
 #[test]
+fn only_the_oldest_is_evicted_however_often_the_ring_goes_round() {
+    let mut memory = Memory::new();
+    // Every length from copies within one segment to copies over three.
+    for length in (50..2000).step_by(50) {
+        let mut ledger = Ledger::default();
+        let (mut store, _) = mount(formatted(&tiny()), memory.space(), &mut ledger).unwrap();
+        while store.step(&mut ledger) {}
+        let mut rows = Vec::new();
+        for number in 0..60 {
+            let kept = put_copy(&mut store, &mut ledger, number, length);
+            rows.push(Row {
+                value: number,
+                copy: Some(kept),
+            });
+            ledger.rows[number as usize % SLOTS] = rows[number as usize];
+            // What fits three of the six segments, headers and page ends included, is still there.
+            let records = length.div_ceil(192).max(1);
+            let whole = (length + records * 128).next_multiple_of(128);
+            for row in rows.iter().rev().take(3 * 896 / whole) {
+                assert_eq!(read_copy(&mut store, *row), Ok(()), "{number} of {length}");
+                assert!(ledger.rows.contains(row), "{number} of {length}: {row:?}");
+            }
+            // And what the ledger was not told to forget is whole.
+            for row in ledger.rows {
+                assert_eq!(read_copy(&mut store, row), Ok(()), "{number} of {length}");
+            }
+            // In the segment that is being filled, what lies ahead is of the time before.
+            for row in &rows {
+                let place = row.copy.unwrap().place;
+                if place / 16 == kept.place / 16 && place > kept.place {
+                    let stale = store.open(Place(place)).map(|_| ());
+                    assert_eq!(stale, Err(Damaged::Absent), "{number} of {length}");
+                }
+            }
+            // What it forgot is not found any more once its segment is in use again, not even
+            // where its octets still lie.
+            let least = (length + records * 64).next_multiple_of(128);
+            for row in rows.iter().rev().skip(6 * 896 / least + 1) {
+                assert!(read_copy(&mut store, *row).is_err(), "{number} of {length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_segment_goes_without_what_has_since_begun_where_its_old_copies_did() {
+    let mut memory = Memory::new();
+    let mut ledger = Ledger::default();
+    let (mut store, _) = mount(formatted(&tiny()), memory.space(), &mut ledger).unwrap();
+    while store.step(&mut ledger) {}
+    // It begins at the first place there is, and goes on in two more segments; later, small
+    // copies begin at the same place.
+    put_copy(&mut store, &mut ledger, 0, 1500);
+    let mut rows = Vec::new();
+    for number in 1..100 {
+        let row = Row {
+            value: number,
+            copy: Some(put_copy(&mut store, &mut ledger, number, 60)),
+        };
+        ledger.rows[number as usize % SLOTS] = row;
+        rows.push(row);
+        for row in rows.iter().rev().take(SLOTS) {
+            assert!(ledger.rows.contains(row), "{row:?} at {number}");
+        }
+    }
+}
+
+/// Stores one copy, and makes it durable.
+fn put_copy(
+    store: &mut Store<'_, SimMedium>,
+    ledger: &mut Ledger,
+    seed: u32,
+    length: usize,
+) -> Kept {
+    let content = content_of(seed, length);
+    let writer = store.begin(&[]).unwrap();
+    let mut done = 0;
+    while done < length {
+        match store.append(writer, &content[done..], ledger) {
+            Ok(taken) => done += taken,
+            Err(error) => assert_eq!(error, AppendError::Busy),
+        }
+        while store.step(ledger) {}
+    }
+    let stored = loop {
+        match store.finish(writer, ledger) {
+            Ok(stored) => break stored,
+            Err(error) => assert_eq!(error, AppendError::Busy),
+        }
+        while store.step(ledger) {}
+    };
+    store.commit();
+    while store.step(ledger) {}
+    Kept {
+        place: stored.place.0,
+        length: length as u32,
+        crc: stored.crc,
+        seed,
+    }
+}
+
+#[test]
 fn a_failing_medium_is_a_fault_and_is_still_read() {
     let mut memory = Memory::new();
     for fail_after in 0..40 {

@@ -9,7 +9,7 @@
 //!
 //! It also knows when what was sent has reached the caller, as far as anyone can: the kernel's
 //! queue is empty, and the modem has had the time to send what it may still hold at the speed of
-//! the line ([`Air`]). `QUIT` waits for that (design 2.7).
+//! the line (`Air`). `QUIT` waits for that (design 2.7).
 
 use core::fmt;
 

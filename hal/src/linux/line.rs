@@ -9,6 +9,10 @@ use super::reactor::Reactor;
 use super::serial::Serial;
 
 /// A modem line.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are eight at the most, made once"
+)]
 pub enum Line {
     /// At a serial port.
     Serial(Serial),

@@ -15,16 +15,16 @@
 //!
 //! | file | is |
 //! | --- | --- |
-//! | [`reactor`] | where the loop sleeps |
-//! | [`descriptor`] | a stream over any file descriptor |
-//! | [`serial`] | a modem at a serial port |
-//! | [`phone`] | a modem line whose telephone number is a TCP address |
-//! | [`vmodem`] | the same modem as a program, at a pty |
-//! | [`switchboard`], [`call`] | what both are made of |
-//! | [`names`], [`tcp`] | the LAN |
-//! | [`file`], [`zeros`] | the medium: a file or a block device |
-//! | [`terminal`], [`attach`] | consoles, both ends |
-//! | [`clock`], [`machine`] | the whole machine |
+//! | `reactor` | where the loop sleeps |
+//! | `descriptor` | a stream over any file descriptor |
+//! | `serial` | a modem at a serial port |
+//! | `phone` | a modem line whose telephone number is a TCP address |
+//! | `vmodem` | the same modem as a program, at a pty |
+//! | `switchboard`, `call` | what both are made of |
+//! | `names`, `tcp` | the LAN |
+//! | `file`, `zeros` | the medium: a file or a block device |
+//! | `terminal`, `attach` | consoles, both ends |
+//! | `clock`, `machine` | the whole machine |
 
 pub mod attach;
 mod call;

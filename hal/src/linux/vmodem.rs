@@ -4,7 +4,7 @@ pub struct VmodemOptions {
     pub tty: std::path::PathBuf,
     pub phone: String,
     pub speed: u32,
-    pub latency: std::time::Duration,
+    pub latency: core::time::Duration,
     pub dial: bool,
 }
 pub fn run(_o: VmodemOptions) -> Result<(), String> {

@@ -30,7 +30,7 @@ pub struct Report {
     pub failure: Option<Failure>,
 }
 
-/// The mail that a second login must look for: see [`Goal::Decide`].
+/// The mail that a second login must look for: see [`Goal::Decide`](super::Goal::Decide).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextVisit(pub u32);
 

@@ -395,19 +395,16 @@ mod tests {
     /// Waits until the caller's FIN has come, with everything before it.
     fn until_ended(reactor: &Reactor, switchboard: &mut Switchboard, now: Instant) -> String {
         let mut text = String::new();
-        while switchboard
-            .call
-            .as_ref()
-            .is_some_and(|call| !call.has_ended())
-        {
-            text += &said(switchboard, now);
-            if switchboard
-                .call
-                .as_ref()
-                .is_some_and(|call| !call.has_ended())
-            {
+        let goes_on = |switchboard: &Switchboard| {
+            let call = switchboard.call.as_ref();
+            call.is_some_and(|call| !call.has_ended())
+        };
+        while goes_on(switchboard) {
+            let more = said(switchboard, now);
+            if more.is_empty() && goes_on(switchboard) {
                 reactor.wait(Some(Duration::from_secs(20)));
             }
+            text += &more;
         }
         text + &said(switchboard, now)
     }
@@ -461,6 +458,28 @@ mod tests {
             caller.read_to_string(&mut heard).unwrap();
             assert_eq!(heard, answer);
             assert_eq!(reactor.wait(AT_ONCE), 0);
+        }
+    }
+
+    #[test]
+    fn what_a_caller_sent_comes_before_its_hang_up() {
+        for length in [1, 100, 4096, 5000, 13_000, 60_000] {
+            let (reactor, mut switchboard, mut caller) = in_call();
+            let octets = vec![b'x'; length];
+            let sender = std::thread::spawn(move || caller.write_all(&octets).unwrap());
+            let mut text = until_ended(&reactor, &mut switchboard, at(10));
+            sender.join().unwrap();
+            assert_eq!(switchboard.dcd(), Circuit::On);
+            let mut now = at(10);
+            while !text.ends_with("NO CARRIER\r\n") {
+                let more = said(&mut switchboard, now);
+                if more.is_empty() {
+                    now = switchboard.deadline().unwrap();
+                }
+                text += &more;
+            }
+            assert_eq!(text, "x".repeat(length) + "\r\nNO CARRIER\r\n");
+            assert_eq!(switchboard.dcd(), Circuit::Off);
         }
     }
 

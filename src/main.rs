@@ -48,7 +48,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, String> {
         }
         Arguments::VirtualModem(options) => {
             start_logger();
-            hal::linux::vmodem::run(options)?;
+            hal::linux::vmodem::run(&options)?;
         }
         Arguments::Attach { state, words } => hal::linux::attach::attach(&state, &words)?,
         Arguments::Check(file) => return check(&file),

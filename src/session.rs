@@ -29,17 +29,16 @@ const MODEM_OCTETS: u64 = 2048;
 /// Speed of the line while the modem has not told it: slow enough for any modem that keeps quiet.
 const UNTOLD_RATE: u32 = 2400;
 
-/// From the last octet's leaving the modem, as far as can be reckoned, to hanging up: it is still
-/// on its way, and the caller may want to hang up first.
-const LINGER: Duration = Duration::from_millis(500);
+/// From the last octet's leaving the modem, as far as can be reckoned, to what relies on its
+/// having arrived: a commit at `QUIT`, and hanging up. It is on its way so long at most, and a
+/// carrier lost meanwhile is seen (circuit 109 is looked at every 250 ms).
+const FLIGHT: Duration = Duration::from_millis(500);
 
 /// A line, and the call on it if there is one.
 #[derive(Debug)]
 pub struct Session {
     modem: Modem,
     call: Option<Call>,
-    /// All is said: hang up then.
-    farewell: Option<Instant>,
 }
 
 /// What a session tells its owner, or asks of it.
@@ -104,7 +103,6 @@ impl Session {
         Self {
             modem: Modem::new(options),
             call: None,
-            farewell: None,
         }
     }
 
@@ -118,21 +116,16 @@ impl Session {
         options: &Options<'_>,
         mut maildrop: Option<&mut D>,
     ) -> Option<Event> {
-        if self.farewell.is_some_and(|until| until <= now) {
-            self.farewell = None;
-            self.modem.hang_up(now);
-        }
         if let Some(event) = self.modem.step(now, link, dcd) {
             return Some(self.modem_event(now, link, options, event));
         }
         if !self.modem.online() {
-            self.farewell = None;
             return None;
         }
         loop {
             let call = self.call.as_mut()?;
             call.air.observe(now, link);
-            let drained = call.air.is_drained(now, link);
+            let drained = call.air.is_drained(now, link, call.flight());
             let server = &mut call.server;
             match server.step(now, link, drained, maildrop.as_deref_mut())? {
                 server::Event::User(login) => return Some(Event::User(login)),
@@ -143,8 +136,9 @@ impl Session {
                     log::debug!("message {number} is on the line: {octets} octets");
                 }
                 server::Event::Ended(reason) => {
-                    self.farewell = Some(now + LINGER);
-                    return self.end(now, link, EndReason::Pop3(reason));
+                    let event = self.end(now, link, EndReason::Pop3(reason));
+                    self.modem.hang_up(now);
+                    return event;
                 }
             }
         }
@@ -190,12 +184,12 @@ impl Session {
     /// When to step though nothing came.
     #[must_use]
     pub fn deadline(&self, now: Instant, link: &Link) -> Option<Instant> {
-        let modem = self.modem.deadline().into_iter().chain(self.farewell).min();
+        let modem = self.modem.deadline();
         let Some(call) = &self.call else {
             return modem;
         };
         let server = call.server.deadline();
-        let air = call.air.deadline(now, link);
+        let air = call.air.deadline(now, link, call.flight());
         modem.into_iter().chain(server).chain(air).min()
     }
 
@@ -250,6 +244,17 @@ impl Session {
     }
 }
 
+impl Call {
+    /// How long what was sent last may be on its way, as far as that matters now.
+    fn flight(&self) -> Duration {
+        if self.server.is_ending() {
+            FLIGHT
+        } else {
+            Duration::ZERO
+        }
+    }
+}
+
 /// What a session must know of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'c> {
@@ -287,21 +292,24 @@ impl Air {
         let passed = link.sent().saturating_sub(self.sent);
         self.sent = link.sent();
         self.passed += passed;
+        if passed > 0 {
+            self.free_at = self.free_at.max(now) + self.time_of(passed);
+        }
         let latest = now + self.time_of(link.unsent() as u64 + MODEM_OCTETS);
-        self.free_at = (self.free_at.max(now) + self.time_of(passed)).min(latest);
+        self.free_at = self.free_at.min(latest);
     }
 
-    fn is_drained(&self, now: Instant, link: &Link) -> bool {
-        link.unsent() == 0 && now >= self.free_at
+    fn is_drained(&self, now: Instant, link: &Link, flight: Duration) -> bool {
+        link.unsent() == 0 && now >= self.free_at + flight
     }
 
     /// The kernel does not tell when its queue is empty, nor the modem: look when it may be.
-    fn deadline(&self, now: Instant, link: &Link) -> Option<Instant> {
-        if self.is_drained(now, link) {
+    fn deadline(&self, now: Instant, link: &Link, flight: Duration) -> Option<Instant> {
+        if self.is_drained(now, link, flight) {
             return None;
         }
         if link.unsent() == 0 {
-            return Some(self.free_at);
+            return Some(self.free_at + flight);
         }
         // What the link itself holds goes when the port takes it, and that wakes us.
         let kernel = link.unsent() - link.output().len();

@@ -253,6 +253,12 @@ impl Server {
         }
     }
 
+    /// Whether all that is left is to end: what was said must arrive before it goes on.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        matches!(self.state, State::Quitting | State::Closing(_))
+    }
+
     /// When to step though nothing happened; `None` when that would change nothing.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

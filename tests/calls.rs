@@ -16,10 +16,12 @@ mod support {
 
 use hal::sim::SimMedium;
 use hal::sim::line::{By, CutAfter, Toward};
-use hal::sim::post::Asked;
+use hal::sim::post::{Asked, Fault};
 use hal::{Duration, Instant};
+use ringmail::config::ReadAtDesk;
+use ringmail::mailbox::{Offer, Row};
 use support::dialler::{Plan, Say, take_all};
-use support::world::{House, id_of, mail};
+use support::world::{House, Running, id_of, mail};
 
 const CONFIG: &str = "line a device /dev/a\n\
     user add anna password rot\n\
@@ -247,4 +249,300 @@ fn sentence_2_7_taken_by_retr_cut_at_every_octet() {
 fn sentence_2_7_commit_dele_cut_at_every_octet() {
     cut_sweep(Rule::Dele, false, Failing::Carrier);
     cut_sweep(Rule::Dele, true, Failing::CarrierByText);
+}
+
+const TWO_LINES: &str = "line a device /dev/a\nline b device /dev/b\n\
+    user add anna password rot\n\
+    user anna source pop3://post login anna password blau\n";
+
+/// From dialling to `CONNECT`, if `RING` is answered at once: the modems' training.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+#[test]
+fn section_1_one_maildrop_to_one_caller_and_free_at_once() {
+    let mut house = house(33600, &mails(2, 3000));
+    house.config = TWO_LINES.into();
+    house.line("b", 33600, true);
+    house.power(|on| {
+        on.run_until_ready();
+        let holds = |_| vec![Say::Retr(1), Say::Dele(1), Say::Silence];
+        let first = on.call("a", plan(Box::new(holds)));
+        on.run_until(Duration::from_secs(60), |_| {
+            first.borrow().dele_read.len() == 1
+        });
+        let second = on.whole_call("b", plan(take_all(true)));
+        let (_, said, text) = &second.refusals[0];
+        assert!(
+            matches!(said, Say::Pass(_)) && text.starts_with("-ERR [IN-USE]"),
+            "{second:?}"
+        );
+        on.world.line("/dev/a").hang_up();
+        let third = on.whole_call("b", plan(take_all(true)));
+        assert!(third.quit_read && third.mails.len() == 2, "{third:?}");
+        // On the same line the next caller is in as soon.
+        let fourth = on.whole_call("a", plan(take_all(true)));
+        assert!(fourth.quit_read && fourth.mails.is_empty(), "{fourth:?}");
+    });
+}
+
+#[test]
+fn section_1_a_ring_is_answered_whatever_the_lan_does() {
+    for fault in [
+        Fault::None,
+        Fault::BlackHole,
+        Fault::NoName,
+        Fault::Refused,
+        Fault::Mute,
+    ] {
+        let mut house = House::with_store(3, CONFIG, &support::world::large());
+        house.line("a", 33600, true);
+        {
+            let mut post = house.world.net().post();
+            post.open_account("anna", "blau");
+            post.deliver("anna", "small", &mail("small", 500));
+            post.deliver("anna", "large", &mail("large", 20_000_000));
+            post.fault = fault;
+        }
+        house.world.disk().set_delay(Duration::from_millis(400));
+        house.power(|on| {
+            on.run_until_ready();
+            let connections = on.world.net().post().connections();
+            on.run_until(Duration::from_secs(3600), |on| {
+                let post = on.world.net().post();
+                let copies = post
+                    .mails("anna")
+                    .any(|mail| mail.uidl == "large" && mail.asked.tops > 0);
+                copies || (fault != Fault::None && post.connections() > connections)
+            });
+            on.run_for(Duration::from_millis(300));
+            let dialled = on.now();
+            let record = on.call("a", plan(take_all(false)));
+            on.run_until(Duration::from_secs(60), |_| {
+                record.borrow().connected.is_some()
+            });
+            let connected = record.borrow().connected.unwrap();
+            assert_eq!(connected - dialled, AT_ONCE, "{fault:?}");
+            on.run_until(Duration::from_secs(60), |_| {
+                record.borrow().admitted.is_some()
+            });
+        });
+    }
+}
+
+#[test]
+fn section_3_pass_waits_for_the_visit_but_not_for_ever() {
+    let mut house = house(33600, &mails(1, 3000));
+    house
+        .config
+        .push_str("user anna poll off\nuser anna poll at-login 10s\n");
+    let waited =
+        |record: &support::dialler::Record| record.admitted.unwrap() - record.greeted.unwrap();
+    house.power(|on| {
+        on.run_until_ready();
+        // A good LAN: as long as the visit takes.
+        let record = on.whole_call("a", plan(take_all(true)));
+        assert_eq!(record.mails.len(), 1, "{record:?}");
+        assert!(waited(&record) < Duration::from_secs(2), "{record:?}");
+        // Twenty seconds for one mail: the visit goes on when the caller is let in.
+        let slow = mail("slow", 100_000);
+        on.world.net().post().deliver("anna", "slow", &slow);
+        on.world.net().post().rate = 5000;
+        let record = on.whole_call("a", plan(take_all(true)));
+        assert_eq!(record.uids.len(), 0, "{record:?}");
+        let time = waited(&record);
+        assert!(
+            time > Duration::from_secs(9) && time < Duration::from_secs(11),
+            "{time:?}"
+        );
+        on.run_for(Duration::from_secs(30));
+        assert_eq!(on.world.net().post().asked("anna", "slow").copies(), 1);
+        on.world.net().post().rate = 10_000_000;
+        let record = on.whole_call("a", plan(take_all(true)));
+        assert!(record.mails.values().eq([&slow]), "{record:?}");
+        // A black hole: what is there is given.
+        on.world.net().post().fault = Fault::BlackHole;
+        let record = on.whole_call("a", plan(take_all(true)));
+        assert!(
+            record.quit_read && waited(&record) < Duration::from_secs(11),
+            "{record:?}"
+        );
+        // A wrong password waits for nothing.
+        on.run_for(Duration::from_secs(3600));
+        let record = on.whole_call(
+            "a",
+            Plan {
+                password: "wrong".into(),
+                ..plan(take_all(true))
+            },
+        );
+        let refused = record.refusals[0].0 - record.greeted.unwrap();
+        assert!(refused < Duration::from_secs(5), "{refused:?}");
+    });
+}
+
+#[test]
+fn sentence_2_9_a_mail_without_copy_is_fetched_or_refused_for_now() {
+    // The share is 5 % of 256 KiB.
+    let large = mail("large", 40_000);
+    let mut house = house(115_200, &[mail("small", 500), large.clone()]);
+    house.config.push_str("user anna share 5\n");
+    house.power(|on| {
+        on.run_until_ready();
+        on.run_until(Duration::from_secs(3600), |on| {
+            on.world.net().post().listings("anna") >= 2
+        });
+        on.run_for(Duration::from_secs(60));
+        assert_eq!(on.world.net().post().asked("anna", "large").copies(), 0);
+
+        on.world.net().post().fault = Fault::Refused;
+        let all = |_| vec![Say::Retr(2), Say::Noop, Say::Retr(1), Say::Quit];
+        let record = on.whole_call("a", plan(Box::new(all)));
+        assert_eq!(record.uids.len(), 2, "{record:?}");
+        let (_, said, text) = &record.refusals[0];
+        assert!(
+            *said == Say::Retr(2) && text.starts_with("-ERR [SYS/TEMP]"),
+            "{record:?}"
+        );
+        assert!(record.refusals.len() == 1 && record.quit_read && record.mails.len() == 1);
+
+        on.world.net().post().fault = Fault::None;
+        let record = on.whole_call("a", plan(take_all(true)));
+        assert!(record.quit_read && record.mails[&2] == large, "{record:?}");
+        assert_eq!(on.world.net().post().asked("anna", "large").copies(), 1);
+        let record = on.whole_call("a", plan(take_all(true)));
+        assert!(record.uids.is_empty(), "{record:?}");
+    });
+}
+
+/// What is offered with a copy, and what the newest whole listing had: the patent's two lists.
+fn lists(on: &Running<'_, '_>) -> (Vec<String>, Vec<String>) {
+    let mailbox = on.gateway.mailbox();
+    let rows: Vec<_> = mailbox.ledger().rows().map(|(_, row)| *row).collect();
+    let ids = (1..=7).map(|n| format!("id{n}"));
+    let with = |wanted: &dyn Fn(&Row) -> bool| {
+        let is = |id: &String| {
+            rows.iter()
+                .any(|row| row.key == mailbox.key(id.as_bytes()) && wanted(row))
+        };
+        ids.clone().filter(is).collect::<Vec<_>>()
+    };
+    let held = with(&|row| row.copy.is_some() && row.offer(ReadAtDesk::Drop) == Offer::Mail);
+    (held, with(&Row::is_listed))
+}
+
+fn next_listing(on: &mut Running<'_, '_>) {
+    let before = on.world.net().post().listings("anna");
+    on.run_until(Duration::from_secs(7200), |on| {
+        on.world.net().post().listings("anna") > before
+    });
+    on.run_for(Duration::from_secs(10));
+}
+
+/// A call that takes these of the mails that are offered.
+fn takes(on: &mut Running<'_, '_>, offered: &[String], wanted: &[&str]) {
+    let place = |id: &&str| 1 + offered.iter().position(|other| other == id).unwrap() as u32;
+    let mut says: Vec<Say> = wanted.iter().map(place).map(Say::Retr).collect();
+    says.push(Say::Quit);
+    let record = on.whole_call("a", plan(Box::new(move |_| says.clone())));
+    assert!(record.quit_read, "{record:?}");
+    let got: Vec<String> = record.mails.values().map(|mail| id_of(mail)).collect();
+    let mut expected = wanted.to_vec();
+    expected.sort_unstable();
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn fig_3_state_by_state_in_all_its_readings() {
+    for second in ["id3", "id5"] {
+        let other = if second == "id3" { "id5" } else { "id3" };
+        for other_held in [true, false] {
+            for order in [["id2", second], [second, "id2"]] {
+                fig_3(order, other, other_held);
+            }
+        }
+    }
+}
+
+fn fig_3(order: [&str; 2], other: &str, other_held: bool) {
+    let mut house = house(33600, &mails(5, 400));
+    house
+        .config
+        .push_str("user anna taken-by retr\nuser anna poll at-login off\n");
+    let sorted = |ids: &[&str]| {
+        let mut ids: Vec<String> = ids.iter().map(|&id| id.to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    let with_other = |ids: &[&str]| match other_held {
+        true => sorted(&[ids, &[other]].concat()),
+        false => sorted(ids),
+    };
+    let what = format!("{order:?}, {other} held: {other_held}");
+    house.power(|on| {
+        on.run_until_ready();
+        next_listing(on);
+        next_listing(on);
+        // Read at the desk before the figure begins.
+        on.world.net().post().remove("anna", "id1");
+        next_listing(on);
+        let previous = sorted(&["id2", "id3", "id4", "id5"]);
+        assert_eq!(
+            lists(on),
+            (previous.clone(), previous.clone()),
+            "{what}: before"
+        );
+        if !other_held {
+            takes(on, &previous, &[other]);
+        }
+        // 1
+        let held = with_other(&["id4", order[0], order[1]]);
+        assert_eq!(lists(on), (held.clone(), previous.clone()), "{what}: 1");
+        // 2: what the caller received is deleted here.
+        takes(on, &held, &order);
+        let held = with_other(&["id4"]);
+        assert_eq!(lists(on), (held, previous), "{what}: 2");
+        // 3: meanwhile at the desk.
+        {
+            let mut post = on.world.net().post();
+            post.remove("anna", "id2");
+            post.remove("anna", "id4");
+            post.deliver("anna", "id6", &mail("id6", 900));
+            post.deliver("anna", "id7", &mail("id7", 700));
+        }
+        // 4, 5: nothing else is ever seen on the way.
+        let last = (
+            with_other(&["id6", "id7"]),
+            sorted(&["id3", "id5", "id6", "id7"]),
+        );
+        let mut seen = vec![lists(on)];
+        on.run_until(Duration::from_secs(7200), |on| {
+            let now = lists(on);
+            if seen.last() != Some(&now) {
+                seen.push(now);
+            }
+            seen.last() == Some(&last)
+        });
+        let vanished = (with_other(&[]), sorted(&["id3", "id5"]));
+        assert_eq!(seen[1], vanished, "{what}: 4 of {seen:?}");
+        assert!(seen.len() <= 4, "{what}: {seen:?}");
+        // 6
+        next_listing(on);
+        assert_eq!(lists(on), last, "{what}: 6");
+        takes(
+            on,
+            &last.0,
+            &last.0.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
+        assert_eq!(lists(on).0.len(), 0);
+    });
+    let net = house.world.net().clone();
+    for mail in net.post().mails("anna") {
+        let Asked { retrs, deles, .. } = mail.asked;
+        assert_eq!(
+            (mail.asked.copies(), retrs, deles),
+            (1, 0, 0),
+            "{what}: {}",
+            mail.uidl
+        );
+    }
 }

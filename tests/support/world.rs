@@ -59,10 +59,10 @@ pub(crate) fn large() -> Geometry {
 
 fn capacity(geometry: &Geometry) -> usize {
     let fixed = 2 * (geometry.superblock + geometry.config + geometry.snapshot)
-        + geometry.journal * geometry.page
-        + 64 * 1024;
-    let ring = usize::try_from(geometry.ring()).unwrap();
-    ring + fixed as usize
+        + geometry.journal * geometry.page;
+    // Segments begin at multiples of their size.
+    let ring = u64::from(fixed.next_multiple_of(geometry.segment)) + geometry.ring();
+    usize::try_from(ring).unwrap()
 }
 
 impl House {

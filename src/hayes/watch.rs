@@ -3,7 +3,8 @@
 //! A modem tells the loss of carrier twice: by circuit 109, and by `NO CARRIER` among the octets
 //! received. Not every port has the circuit, not every modem drives it, and anybody can type the
 //! words. So the circuit counts only if it was seen on; and the words count only as a complete
-//! line at the start of what is unread, and then like this:
+//! line, nearly the last of what is unread (a half line of the caller's, or commands that wait,
+//! may stand before it), and then like this:
 //!
 //! ```text
 //! circuit on          the caller types it: the line stays for POP3
@@ -34,6 +35,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest end of a `NO CARRIER` line: a host and a port.
 const SUFFIX_OCTETS: usize = 80;
+/// So near the end of what is unread the line must be: what a modem says after it is short.
+const TAIL_OCTETS: usize = 256;
 
 /// How the loss of a caller showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,16 +159,14 @@ impl Watch {
         counts && dcd == Circuit::Off
     }
 
-    /// Looks for a line that may be the modem's at the start of what is unread.
+    /// Looks for a line that may be the modem's near the end of what is unread.
     fn suspect(&mut self, now: Instant, link: &Link, dcd: Circuit) {
         let unread = link.peek();
         let start = link.received().saturating_sub(unread.len() as u64);
-        let Some(line) = loss_line(unread, self.numeric) else {
+        let passed = self.passed.saturating_sub(start);
+        let Some(line) = told_loss(unread, passed, self.numeric) else {
             return;
         };
-        if start < self.passed {
-            return;
-        }
         // `carrier text` does not believe in circuits.
         if self.carrier == Carrier::Auto && dcd == Circuit::On {
             self.passed = start + line as u64;
@@ -218,6 +219,19 @@ impl Watch {
         self.passed = start + line as u64;
         self.doubt = Doubt::None;
     }
+}
+
+/// Where a line ends by which a modem may tell the loss of carrier: the first one in the last
+/// octets of `unread` that ends behind `passed`.
+fn told_loss(unread: &[u8], passed: u64, numeric: bool) -> Option<usize> {
+    let is_start = |at: usize| match at.checked_sub(1) {
+        None => true,
+        Some(before) => matches!(unread.get(before), Some(b'\r' | b'\n')),
+    };
+    let first = unread.len().saturating_sub(TAIL_OCTETS);
+    let starts = (first..unread.len()).filter(|&at| is_start(at));
+    let mut ends = starts.filter_map(|at| Some(at + loss_line(unread.get(at..)?, numeric)?));
+    ends.find(|&end| end as u64 > passed)
 }
 
 /// How many octets of `unread` are a complete line by which a modem tells the loss of carrier,

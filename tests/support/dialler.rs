@@ -1,6 +1,6 @@
 //! A caller of the simulated world: speaks POP3, and remembers what it may rely on.
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 

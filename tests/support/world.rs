@@ -7,7 +7,7 @@
 //! house.power(|on| { .. });                                  and comes again
 //! ```
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 use std::rc::Rc;
 
 use hal::dce::DceOptions;
@@ -73,7 +73,7 @@ impl House {
     pub(crate) fn with_store(seed: u64, config: &str, geometry: &Geometry) -> Self {
         logging();
         let mut medium = SimMedium::new(capacity(geometry));
-        let [key @ ..] = seed.wrapping_mul(0x1234_5678_9ABC_DEF1).to_le_bytes();
+        let key = seed.wrapping_mul(0x1234_5678_9ABC_DEF1).to_le_bytes();
         let key = [key, key].concat().try_into().unwrap();
         store::format(&mut medium, geometry, key, false).unwrap();
         assert_eq!(medium.sync_state(), hal::SyncState::Done);
@@ -207,8 +207,7 @@ impl Running<'_, '_> {
         self.run_until(Duration::from_secs(3 * 3600), |_| {
             record.borrow().ended.is_some()
         });
-        let record = record.borrow().clone();
-        record
+        record.take()
     }
 }
 

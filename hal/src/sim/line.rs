@@ -231,6 +231,14 @@ impl Line {
         comes || goes
     }
 
+    /// That it closed is told once, as poll(2) is asked only once about a descriptor that nobody
+    /// touches any more.
+    pub(super) fn told(&mut self) {
+        if self.closed {
+            (self.starved, self.blocked) = (false, false);
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         let caller = self.caller.as_ref().and_then(|caller| caller.deadline());
         let modem = self.dce.deadline();

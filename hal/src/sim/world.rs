@@ -285,6 +285,9 @@ impl Board for World {
             };
             self.clock.0.set(next);
         }
+        for line in self.lines.values() {
+            line.borrow_mut().told();
+        }
         self.spins = if self.clock.now() == before {
             self.spins + 1
         } else {

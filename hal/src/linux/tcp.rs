@@ -345,6 +345,8 @@ mod tests {
 
     #[test]
     fn a_stream_dropped_while_its_name_is_looked_up_leaves_nothing() {
+        // An address of its own: other tests knock at deserted ports of 127.0.0.1.
+        const HOST: [u8; 4] = [127, 0, 0, 77];
         let reactor = Reactor::new().unwrap();
         let (asked, asks) = channel();
         static ASKED: std::sync::Mutex<Option<std::sync::mpsc::Sender<()>>> =
@@ -352,9 +354,10 @@ mod tests {
         *ASKED.lock().unwrap() = Some(asked);
         let mut lan = lan(&reactor, |_, port| {
             ASKED.lock().unwrap().as_ref().unwrap().send(()).unwrap();
-            Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+            Ok(vec![SocketAddr::from((HOST, port))])
         });
-        let (listener, port) = listener();
+        let listener = TcpListener::bind(SocketAddr::from((HOST, 0))).unwrap();
+        let port = listener.local_addr().unwrap().port();
         listener.set_nonblocking(true).unwrap();
         drop(lan.connect("mail", port));
         // The second look-up ends after the first, by the same helper.

@@ -13,6 +13,7 @@
 mod arguments;
 mod daemon;
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -43,11 +44,15 @@ fn run(arguments: Arguments) -> Result<ExitCode, String> {
         Arguments::Help => print!("{}", arguments::HELP),
         Arguments::Version => println!("ringmail {}", env!("CARGO_PKG_VERSION")),
         Arguments::Run(options) => {
-            start_logger();
+            // A console on this terminal shows the log itself, without tearing what is typed.
+            let shown = options.console.as_deref().unwrap_or("stdio") == "stdio"
+                && std::io::stdin().is_terminal()
+                && std::io::stderr().is_terminal();
+            start_logger(if shown { "off" } else { "info" });
             daemon::run(&options)?;
         }
         Arguments::VirtualModem(options) => {
-            start_logger();
+            start_logger("info");
             hal::linux::vmodem::run(&options)?;
         }
         Arguments::Attach { state, words } => hal::linux::attach::attach(&state, &words)?,
@@ -80,9 +85,9 @@ fn sample_lan(directory: &Path, listen: &str) -> Result<(), String> {
     boards::sample::serve(directory, listener).map_err(|error| format!("sample-lan: {error}"))
 }
 
-/// Log on standard error, as RUST_LOG says, or from `info` up.
-fn start_logger() {
-    let environment = env_logger::Env::default().default_filter_or("info");
+/// Log on standard error, as RUST_LOG says, or from `level` up.
+fn start_logger(level: &str) {
+    let environment = env_logger::Env::default().default_filter_or(level);
     env_logger::Builder::from_env(environment)
         .format_timestamp(None)
         .format_target(false)

@@ -30,7 +30,7 @@ pub(crate) fn preset() -> Preset {
         state: STATE.into(),
         console: ConsoleChoice::Standard,
         config: CONFIG,
-        sample: Some(SampleLan::start),
+        sample: Some((LAN, SampleLan::start)),
     }
 }
 

@@ -78,7 +78,8 @@ pub fn open(name: &str, options: Options) -> Result<Opened, String> {
         console,
     })?;
     let sample = match preset.sample {
-        Some(start) if config == preset.config => Some(start(&state)?),
+        // A configuration that was saved may still name it.
+        Some((address, start)) if config.contains(address) => Some(start(&state)?),
         _ => None,
     };
     Ok(Opened {
@@ -99,6 +100,6 @@ struct Preset {
     state: PathBuf,
     console: ConsoleChoice,
     config: &'static str,
-    /// Starts what the preset configuration needs beside the gateway.
-    sample: Option<StartSample>,
+    /// The address of the sample LAN server, and how it is started.
+    sample: Option<(&'static str, StartSample)>,
 }

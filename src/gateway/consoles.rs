@@ -35,7 +35,8 @@ impl<B: Board> Consoles<B> {
             let Some(stream) = board.accept_console() else {
                 return;
             };
-            let kind = match stream.kind() {
+            let stream_kind = stream.kind();
+            let kind = match stream_kind {
                 ConsoleKind::OneCommand => Kind::OneCommand,
                 ConsoleKind::Terminal | ConsoleKind::Attached => Kind::Terminal,
             };
@@ -45,7 +46,11 @@ impl<B: Board> Consoles<B> {
                 link: Link::new(),
                 console: Console::new(kind),
                 leaving: false,
-                noted: u32::MAX,
+                // The machine's own terminal shows the log from the start.
+                noted: match stream_kind {
+                    ConsoleKind::Terminal => 0,
+                    ConsoleKind::Attached | ConsoleKind::OneCommand => u32::MAX,
+                },
             });
         }
     }
@@ -108,8 +113,7 @@ impl<B: Board> Place<B> {
 
     /// Prints what was logged since it looked last, without tearing the line being typed.
     fn print_notes(&mut self, office: &Office<'_, B>) {
-        // The machine's own terminal may be where the log goes anyway.
-        if self.stream.kind() != ConsoleKind::Attached {
+        if self.stream.kind() == ConsoleKind::OneCommand {
             return;
         }
         let (count, notes) = office.notes.since(self.noted);

@@ -12,6 +12,7 @@ pub mod rpi;
 pub mod sample;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use hal::linux::clock::hostname;
@@ -62,9 +63,12 @@ pub fn open(name: &str, options: Options) -> Result<Opened, String> {
         .unwrap_or_else(|| state.join("ringmail.conf"));
     let (origin, config) = match fs::read_to_string(&file) {
         Ok(text) => (file.display().to_string(), text),
-        Err(error) if named => return Err(format!("{}: {error}", file.display())),
         // Nothing was saved yet.
-        Err(_) => (format!("board {name}"), preset.config.to_owned()),
+        Err(error) if !named && error.kind() == io::ErrorKind::NotFound => {
+            (format!("board {name}"), preset.config.to_owned())
+        }
+        // To go on without it would end in saving over it.
+        Err(error) => return Err(format!("{}: {error}", file.display())),
     };
     let console = match options.console.as_deref() {
         None => preset.console,

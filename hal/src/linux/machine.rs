@@ -2,15 +2,15 @@
 
 use std::env;
 use std::fmt;
-use std::fs::{self, File as StdFile, OpenOptions};
+use std::fs::{self, DirBuilder, File as StdFile, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::board::{Board, LineDevice, OpenError};
@@ -23,7 +23,7 @@ use super::line::Line;
 use super::reactor::{Reactor, Registration};
 use super::tcp::LinuxLan;
 use super::terminal::{Attachments, Console, Terminal};
-use super::words;
+use super::{words, zeros};
 
 /// What a board chooses.
 #[derive(Clone, Debug)]
@@ -63,7 +63,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine, as a board chose it. Makes the state directory.
+    /// The machine, as a board chose it. Makes the state directory. Blocks until the system has
+    /// random octets.
     ///
     /// # Errors
     /// What could not be opened, in words for the owner.
@@ -75,7 +76,9 @@ impl Machine {
         } = choice;
         // Before any thread is made, so that no thread takes a signal that the loop must see.
         let signals = signals().map_err(|error| format!("signals: {error}"))?;
-        fs::create_dir_all(&state).map_err(|error| format!("{}: {error}", state.display()))?;
+        // For the owner alone: there will be mails in it.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&state);
+        made.map_err(|error| format!("{}: {error}", state.display()))?;
         let reactor = Reactor::new().map_err(|error| format!("poll: {error}"))?;
         let signals = Rc::new(signals);
         let signalled = reactor.register(&signals);
@@ -88,7 +91,7 @@ impl Machine {
             }
             ConsoleChoice::None => None,
         };
-        let random = StdFile::open("/dev/urandom").map_err(|e| format!("/dev/urandom: {e}"))?;
+        let random = random().map_err(|error| format!("random octets: {error}"))?;
         Ok(Self {
             clock: Clock::new(),
             lan: LinuxLan::new(&reactor),
@@ -133,10 +136,9 @@ impl fmt::Debug for Machine {
 
 impl Entropy for Machine {
     fn fill(&mut self, buf: &mut [u8]) {
-        // The kernel's generator gives any length, and never ends.
-        if let Err(error) = self.random.read_exact(buf) {
-            log::error!("/dev/urandom: {error}");
-        }
+        // To go on without would give salts and keys of zeros.
+        let filled = self.random.read_exact(buf);
+        filled.expect("the kernel's generator gives any length, never blocks and never ends");
     }
 }
 
@@ -192,40 +194,54 @@ impl Board for Machine {
     }
 }
 
-/// SIGTERM and SIGINT come by a descriptor; a closed pipe or terminal is no reason to die.
+/// Signals that are read like octets instead of striking in the middle of something. SIGTERM and
+/// SIGINT ask for the end. SIGHUP and SIGPIPE say what a stream tells us better, and are taken and
+/// forgotten.
 fn signals() -> nix::Result<SignalFd> {
-    // SAFETY: both signals are ignored from now on; no handler of ours runs in signal context.
-    #[allow(unsafe_code, reason = "nix marks every use of signal(2) unsafe")]
-    unsafe {
-        signal(Signal::SIGPIPE, SigHandler::SigIgn)?;
-        signal(Signal::SIGHUP, SigHandler::SigIgn)?;
-    }
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGTERM);
-    set.add(Signal::SIGINT);
+    let ours = [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGPIPE,
+    ];
+    let set: SigSet = ours.into_iter().collect();
     set.thread_block()?;
     SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
 }
 
+/// A source of random octets that never blocks, opened after the one that does has given some: a
+/// board that has just been switched on may have none yet, and the store's key is drawn then.
+fn random() -> io::Result<StdFile> {
+    StdFile::open("/dev/random")?.read_exact(&mut [0])?;
+    StdFile::open("/dev/urandom")
+}
+
 /// Puts `text` in place of the file at `path`, whole or not at all: it holds passwords, so nobody
-/// else may read it.
+/// else may read it. A link to the file stays a link.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
+    // The one that is not there yet has no other name.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
+    let replaced = write_private(&beside, text).and_then(|()| fs::rename(&beside, &path));
+    if replaced.is_err() {
+        // If this fails too, the next one truncates it.
+        let _ = fs::remove_file(&beside);
+        return replaced;
+    }
+    zeros::sync_directory_of(&path)
+}
+
+/// Makes a file that nobody else may read, durable.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path)?;
+    // One that was left there may have had another mode.
+    file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    StdFile::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    file.sync_all()
 }
 
 /// Tells systemd that the service is ready, if it asked to be told.
@@ -238,26 +254,149 @@ fn notify() -> io::Result<()> {
         Some((b'@', rest)) => SocketAddr::from_abstract_name(rest)?,
         _ => SocketAddr::from_pathname(&name)?,
     };
-    UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address)?;
+    let sender = UnixDatagram::unbound()?;
+    // A supervisor that does not read must not hold the loop.
+    sender.set_nonblocking(true)?;
+    sender.send_to_addr(b"READY=1", &address)?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ByteStream, Connection, Duration, Lan, LanStream, Medium, StreamError, SyncState};
+    use nix::sys::signal::raise;
+    use std::net::TcpListener;
+
+    /// A machine, and its state directory.
+    fn machine(name: &str) -> (Machine, PathBuf) {
+        let directory = super::super::scratch(name);
+        (Machine::open(choice(&directory)).unwrap(), directory)
+    }
+
+    fn choice(directory: &Path) -> Choice {
+        Choice {
+            state: directory.join("state"),
+            config: directory.join("state/ringmail.conf"),
+            console: ConsoleChoice::None,
+        }
+    }
+
+    /// Runs `test` on a thread of its own: a machine takes over the signals of the thread it is
+    /// opened on.
+    fn apart(test: fn()) {
+        std::thread::spawn(test).join().unwrap();
+    }
+
+    #[test]
+    fn the_parts_wake_one_loop() {
+        apart(|| {
+            let (mut machine, directory) = machine("parts");
+            let ring = directory.join("state/ring");
+            let mut medium = machine.open_store(&ring, 100_000).unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let mut tcp = machine.lan().connect("127.0.0.1", port);
+            medium.write(5, b"mail").unwrap();
+            medium.sync().unwrap();
+            while medium.sync_state() == SyncState::Pending
+                || tcp.connection() == Connection::Pending
+            {
+                machine.wait(None);
+            }
+            assert_eq!(medium.sync_state(), SyncState::Done);
+            assert_eq!(tcp.connection(), Connection::Open);
+            // A moment that has passed is not waited for, a near one is reached.
+            machine.wait(Some(Instant::ZERO));
+            let until = machine.now() + Duration::from_micros(300);
+            while machine.now() < until {
+                machine.wait(Some(until));
+            }
+            fs::remove_dir_all(directory).unwrap();
+        });
+    }
+
+    #[test]
+    fn the_end_is_asked_for_by_two_signals_only() {
+        for end in [Signal::SIGTERM, Signal::SIGINT] {
+            let test = std::thread::spawn(move || {
+                let (mut machine, directory) = machine(end.as_str());
+                assert!(!machine.ending());
+                for harmless in [Signal::SIGHUP, Signal::SIGPIPE] {
+                    // Strikes this thread alone, which has it blocked.
+                    raise(harmless).unwrap();
+                    machine.wait(None);
+                    assert!(!machine.ending());
+                }
+                raise(end).unwrap();
+                machine.wait(None);
+                assert!(machine.ending());
+                fs::remove_dir_all(directory).unwrap();
+            });
+            test.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_words_that_fit() {
+        apart(|| {
+            let (mut machine, directory) = machine("words");
+            let mut open = |path: &str| {
+                let device = LineDevice::Serial { path, speed: 9600 };
+                let line = machine.open_line(device);
+                line.map(|mut line| line.read(&mut [0]))
+            };
+            assert_eq!(open("/dev/absent"), Ok(Err(StreamError::Closed)));
+            let error = open("/dev/null").unwrap_err();
+            assert!(error.starts_with("/dev/null: cannot be used"), "{error}");
+            let error = open(&format!("{}dev/null", "/".repeat(300))).unwrap_err();
+            assert_eq!(error.len(), error.capacity());
+            fs::remove_dir_all(directory).unwrap();
+            let error = machine.save_config("").unwrap_err();
+            assert!(error.contains("No such"), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_second_gateway_is_refused() {
+        apart(|| {
+            let (first, directory) = machine("second");
+            assert!(Machine::open(choice(&directory)).is_err());
+            drop(first);
+            assert!(Machine::open(choice(&directory)).is_ok());
+            fs::remove_dir_all(directory).unwrap();
+        });
+    }
+
+    #[test]
+    fn random_octets_differ() {
+        apart(|| {
+            let (mut machine, directory) = machine("random");
+            let (mut one, mut two) = ([0; 16], [0; 16]);
+            machine.fill(&mut one);
+            machine.fill(&mut two);
+            assert_ne!(one, two);
+            fs::remove_dir_all(directory).unwrap();
+        });
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_is_private() {
-        use std::os::unix::fs::PermissionsExt;
         let directory = super::super::scratch("replace");
         let path = directory.join("ringmail.conf");
+        let link = directory.join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
         for text in ["first", "second, longer", ""] {
-            replace(&path, text).unwrap();
+            // A start that was cut short left this, readable by all.
+            fs::write(directory.join("ringmail.conf.new"), "left over").unwrap();
+            let name = if text.is_empty() { &link } else { &path };
+            replace(name, text).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -29,16 +29,20 @@ fn serial_console() -> Option<PathBuf> {
     find_console(&consoles)
 }
 
+/// In `/proc/consoles` the one that is `/dev/console` has a `C` among its flags: it is the last
+/// that the kernel's command line names.
 fn find_console(consoles: &str) -> Option<PathBuf> {
-    let mut names = consoles.lines().filter_map(|line| line.split(' ').next());
-    let serial = |name: &&str| {
-        ["ttyAMA", "ttyS", "ttyGS", "ttyUSB"]
-            .iter()
-            .any(|kind| name.starts_with(kind))
+    let kinds = ["ttyAMA", "ttyS", "ttyGS", "ttyUSB"];
+    let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    let serial = |line: &&str| kinds.iter().any(|kind| line.starts_with(kind));
+    let preferred = |line: &&str| {
+        let flags = line.split(['(', ')']).nth(1);
+        flags.is_some_and(|flags| flags.contains('C'))
     };
-    names
-        .find(serial)
-        .map(|name| PathBuf::from("/dev").join(name))
+    let mut consoles: Vec<&str> = consoles.lines().filter(serial).collect();
+    consoles.sort_by_key(|line| !preferred(line));
+    let first = consoles.first()?;
+    Some(PathBuf::from("/dev").join(name(first)))
 }
 
 #[cfg(test)]
@@ -49,6 +53,8 @@ mod tests {
     fn the_console_is_the_serial_port_that_the_kernel_names() {
         let consoles = "tty0                 -WU (EC  p  )    4:1\nttyS1   -W- (E) 4:65\n";
         assert_eq!(find_console(consoles), Some("/dev/ttyS1".into()));
+        let both = "ttyS0 -W- (E p a) 4:64\nttyAMA0 -W- (EC p a) 204:64\n";
+        assert_eq!(find_console(both), Some("/dev/ttyAMA0".into()));
         assert_eq!(find_console("tty0 -WU (EC) 4:1\n"), None);
         assert_eq!(find_console(""), None);
     }

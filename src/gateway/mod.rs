@@ -201,10 +201,13 @@ impl<'a, B: Board> Gateway<'a, B> {
 impl<B: Board> Office<'_, B> {
     /// Opens and closes lines, and makes pollers, so that they are as the configuration says.
     fn apply_config(&mut self, board: &mut B) {
+        let moment = Moment {
+            now: board.now(),
+            wall: board.wall(),
+        };
         if let Err(error) = board.set_timezone(&self.config.timezone) {
-            log::error!("timezone: {error}");
+            self.notes.error(moment, format_args!("timezone: {error}"));
         }
-        let now = board.now();
         for at in (0..self.lines.len()).rev() {
             let stays = self
                 .lines
@@ -212,7 +215,7 @@ impl<B: Board> Office<'_, B> {
                 .is_some_and(|line| self.config.lines.contains(&line.config));
             if !stays {
                 let line = self.lines.remove(at);
-                let memory = line.close(now, &mut self.mailbox);
+                let memory = line.close(moment.now, &mut self.mailbox);
                 // There is one piece of memory for each of LINES lines.
                 let _ = self.spare.push(memory);
             }
@@ -224,7 +227,9 @@ impl<B: Board> Office<'_, B> {
             let port = match board.open_line(device(&config.device)) {
                 Ok(port) => port,
                 Err(error) => {
-                    log::error!("line {}: {error}", config.name);
+                    let name = &config.name;
+                    self.notes
+                        .error(moment, format_args!("line {name}: {error}"));
                     continue;
                 }
             };

@@ -70,6 +70,11 @@ impl Notes {
         self.keep(moment, text);
     }
 
+    pub(super) fn error(&mut self, moment: Moment, text: fmt::Arguments<'_>) {
+        log::error!("{text}");
+        self.keep(moment, text);
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Note> {
         self.lines.iter()
     }

@@ -7,6 +7,9 @@ use std::rc::Rc;
 use hal::sim::line::{Caller, Line, Phase};
 use hal::{Duration, Instant};
 
+/// So long a caller that reads nothing holds the line.
+const STUCK: Duration = Duration::from_secs(2400);
+
 /// What a caller says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Say {
@@ -181,7 +184,8 @@ impl Dialler {
             }
             return;
         }
-        if !self.plan.pipelined {
+        // `RSET` takes back what no earlier command has shown to be meant.
+        if !self.plan.pipelined && said != Say::Rset {
             let outlived = record.dele_read.clone();
             record.dele_outlived.extend(outlived);
         }
@@ -276,6 +280,11 @@ impl Dialler {
             }
             Say::StopReading => {
                 line.stop_reading();
+                // Whoever pays for it hangs up some day: a modem without circuits that may not
+                // send hears no escape either.
+                drop(record);
+                self.unanswered.clear();
+                self.queue = VecDeque::from([Say::Pause(STUCK), Say::HangUp]);
                 return true;
             }
             Say::Junk(octets) => {

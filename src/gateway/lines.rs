@@ -431,6 +431,14 @@ impl<B: Board> Office<'_, B> {
         self.calls.add(call);
     }
 
+    /// Takes in what comes from the lines, and looks at nothing of it.
+    pub(super) fn drain_lines(&mut self, now: Instant) {
+        for line in &mut self.lines {
+            let _ = line.exchange(now);
+            line.link.consume(line.link.peek().len());
+        }
+    }
+
     pub(super) fn end_calls(&mut self, moment: Moment) {
         for at in 0..self.lines.len() {
             self.hang_up_at(moment, at);

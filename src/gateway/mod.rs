@@ -178,6 +178,8 @@ impl<'a, B: Board> Gateway<'a, B> {
         // Some seconds are enough for any card; a dead one must not hold us.
         let until = moment.now + Duration::from_secs(5);
         while office.mailbox.committed(ticket) == Ok(false) && board.now() < until {
+            // What is said meanwhile must not keep us awake.
+            office.drain_lines(moment.now);
             if !office.mailbox.step() {
                 board.wait(Some(until));
             }

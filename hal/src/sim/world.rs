@@ -295,7 +295,14 @@ impl Board for World {
         };
         assert!(
             self.spins < SPINS,
-            "the gateway wakes again and again at {before:?}"
+            "the gateway wakes again and again at {before:?}: asked until {until:?}; lines {:?}, \
+             LAN {}, medium {:?}",
+            self.lines
+                .iter()
+                .filter(|(_, line)| line.borrow().is_due())
+                .collect::<Vec<_>>(),
+            self.lan.is_due(),
+            self.disk.deadline(),
         );
     }
 

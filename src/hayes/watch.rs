@@ -3,13 +3,14 @@
 //! A modem tells the loss of carrier twice: by circuit 109, and by `NO CARRIER` among the octets
 //! received. Not every port has the circuit, not every modem drives it, and anybody can type the
 //! words. So the circuit counts only if it was seen on; and the words count only as a complete
-//! line, nearly the last of what is unread (a half line of the caller's, or commands that wait,
-//! may stand before it), and then like this:
+//! line, with nothing of a caller's behind it (a half line, or commands that wait, may stand
+//! before it), and then like this:
 //!
 //! ```text
 //! circuit on          the caller types it: the line stays for POP3
 //! circuit off, seen on before        lost
 //! circuit unknown, or never on       hold back, 1.5 s silence, AT; OK within 2 s: lost
+//!   .. and OK or ERROR behind it     lost: a modem in command state reads what is still queued
 //! ```
 //!
 //! What turns out to be typed stays in the link, untouched.
@@ -35,8 +36,6 @@ const DRAIN: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest end of a `NO CARRIER` line: a host and a port.
 const SUFFIX_OCTETS: usize = 80;
-/// So near the end of what is unread the line must be: what a modem says after it is short.
-const TAIL_OCTETS: usize = 256;
 
 /// How the loss of a caller showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +93,7 @@ enum Tail {
     Quiet,
     /// The beginning of something.
     Partial,
-    /// `OK`.
+    /// What a modem in command state says: `OK` or `ERROR`.
     Ok,
     /// What only a caller sends.
     Caller,
@@ -159,7 +158,7 @@ impl Watch {
         counts && dcd == Circuit::Off
     }
 
-    /// Looks for a line that may be the modem's near the end of what is unread.
+    /// Looks for a line that may be the modem's in what is unread.
     fn suspect(&mut self, now: Instant, link: &Link, dcd: Circuit) {
         let unread = link.peek();
         let start = link.received().saturating_sub(unread.len() as u64);
@@ -184,7 +183,10 @@ impl Watch {
             Doubt::None => {}
             Doubt::Silence { line, due, give_up } => {
                 let tail = tail(link.peek().get(line..).unwrap_or_default());
-                if matches!(tail, Tail::Caller | Tail::Ok) || now >= give_up {
+                if tail == Tail::Ok {
+                    return Some(Loss::Text);
+                }
+                if tail == Tail::Caller || now >= give_up {
                     self.give_back(line, link);
                 } else if now >= due && link.unsent() > 0 {
                     // In front of our question, it would be the modem that reads it.
@@ -221,15 +223,14 @@ impl Watch {
     }
 }
 
-/// Where a line ends by which a modem may tell the loss of carrier: the first one in the last
-/// octets of `unread` that ends behind `passed`.
+/// Where a line ends by which a modem may tell the loss of carrier: the first one in
+/// `unread` that ends behind `passed`.
 fn told_loss(unread: &[u8], passed: u64, numeric: bool) -> Option<usize> {
     let is_start = |at: usize| match at.checked_sub(1) {
         None => true,
         Some(before) => matches!(unread.get(before), Some(b'\r' | b'\n')),
     };
-    let first = unread.len().saturating_sub(TAIL_OCTETS);
-    let starts = (first..unread.len()).filter(|&at| is_start(at));
+    let starts = (0..unread.len()).filter(|&at| is_start(at));
     let mut ends = starts.filter_map(|at| Some(at + loss_line(unread.get(at..)?, numeric)?));
     ends.find(|&end| end as u64 > passed)
 }
@@ -269,7 +270,7 @@ fn tail(mut octets: &[u8]) -> Tail {
             None if scan.used == 0 => return Tail::Partial,
             // A new call may follow the lost one at once.
             None | Some(ResultCode::Ring(_) | ResultCode::Number(_)) => {}
-            Some(ResultCode::Ok) => return Tail::Ok,
+            Some(ResultCode::Ok | ResultCode::Error) => return Tail::Ok,
             Some(_) if octets.starts_with(command::ATTENTION.as_bytes()) => {}
             Some(_) => return Tail::Caller,
         }

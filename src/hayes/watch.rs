@@ -292,6 +292,28 @@ mod tests {
         Watch::new(Instant::ZERO, carrier, false, false)
     }
 
+    /// What is queued reaches a modem in command state, and it answers: the caller is gone.
+    #[test]
+    fn a_loss_behind_other_lines_or_before_errors_is_seen() {
+        for (unread, loss) in [
+            (&b"U\r\nNO CARRIER\r\n\r\nERROR\r\n"[..], Some(Loss::Text)),
+            (
+                b"\r\nNO CARRIER\r\n\r\nERROR\r\n\r\nERROR\r\n",
+                Some(Loss::Text),
+            ),
+            (
+                b"RETR 2\r\nQUIT\r\n\r\nNO CARRIER\r\n\r\nOK\r\n",
+                Some(Loss::Text),
+            ),
+            (b"NO CARRIER\r\nNOOP\r\n", None),
+        ] {
+            let (mut watch, mut link) = (watch(Carrier::Text), Link::new());
+            link.feed(unread);
+            let seen = watch.step(at(10_000), &mut link, Circuit::Unknown);
+            assert_eq!(seen, loss, "{}", unread.escape_ascii());
+        }
+    }
+
     #[test]
     fn lines_that_tell_the_loss() {
         for (unread, expected) in [

@@ -154,11 +154,8 @@ fn cut_sweep(rule: Rule, pipelined: bool, failing: Failing) {
     let (image, (to_caller, to_gateway)) = prepared(rule, pipelined, &mails);
     let toward_caller = (0..=to_caller).map(|n| (Toward::Caller, n));
     let toward_gateway = (0..=to_gateway).map(|n| (Toward::Gateway, n));
-    let only: Option<u64> = std::env::var("ONLY").ok().map(|n| n.parse().unwrap());
+
     for (toward, octets) in toward_caller.chain(toward_gateway) {
-        if only.is_some_and(|only| only != octets) {
-            continue;
-        }
         let by = match failing {
             Failing::Carrier | Failing::CarrierByText => By::CarrierLoss,
             Failing::Unplugged => By::Unplugging(Duration::from_secs(3)),

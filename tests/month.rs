@@ -19,7 +19,7 @@ mod support {
     pub(crate) mod world;
 }
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 

@@ -431,7 +431,9 @@ impl ModemPort for Port {
     }
 
     fn discard_output(&mut self) {
-        self.line.borrow_mut().tx.clear();
+        let mut line = self.line.borrow_mut();
+        line.tx.clear();
+        line.blocked = false;
     }
 
     fn reopen(&mut self) -> Result<(), StreamError> {

@@ -126,6 +126,19 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// The row that may go when room is needed: one that has gone from the LAN server, not taken
+    /// before taken, the oldest first. Rows of an open maildrop stay.
+    #[must_use]
+    pub fn oldest_tombstone(&self) -> Option<u32> {
+        let gone = self
+            .rows()
+            .filter(|(_, row)| row.lan == Lan::Absent && !self.is_pinned(row.user));
+        // A row of day 0 came while no clock was trusted: nobody knows its age.
+        let age = |row: &Row| row.since.wrapping_sub(1);
+        let oldest = gone.min_by_key(|(_, row)| (row.taken == Taken::Full, age(row)));
+        oldest.map(|(slot, _)| slot)
+    }
+
     /// Puts `row` into `slot`, whatever was there. Slots beyond the table are ignored: a smaller
     /// table than the one that was saved shows fewer rows.
     pub fn put(&mut self, slot: u32, row: Row) {
@@ -586,6 +599,49 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Design 2.13: untaken tombstones go first, the oldest of them; what is listed never goes.
+    #[test]
+    fn sentence_2_13_tombstones_give_way_in_order() {
+        let (mut slots, mut index) = ([Slot::default(); 8], [0; 16]);
+        let mut ledger = Ledger::new(&mut slots, &mut index);
+        let rows = [
+            (Lan::Unread, Taken::Full, 1),
+            (Lan::Absent, Taken::Full, 1),
+            (Lan::Absent, Taken::No, 9),
+            (Lan::Absent, Taken::No, 0),
+            (Lan::Absent, Taken::No, 3),
+            (Lan::Ours, Taken::No, 1),
+            (Lan::Absent, Taken::Full, 5),
+        ];
+        for (slot, (lan, taken, since)) in (0..).zip(rows) {
+            let row = row(u64::from(slot), 0, slot);
+            ledger.put(
+                slot,
+                Row {
+                    lan,
+                    taken,
+                    since,
+                    ..row
+                },
+            );
+        }
+        let mut gone = Vec::new();
+        while let Some(slot) = ledger.oldest_tombstone() {
+            ledger.remove(slot);
+            gone.push(slot);
+        }
+        assert_eq!(gone, [4, 2, 3, 1, 6]);
+        ledger.put(
+            1,
+            Row {
+                lan: Lan::Absent,
+                ..row(1, 0, 1)
+            },
+        );
+        ledger.pin(0, true);
+        assert_eq!(ledger.oldest_tombstone(), None);
     }
 
     /// Design 2.10: a UID counter is never given out twice, whatever was removed.

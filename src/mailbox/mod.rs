@@ -34,6 +34,11 @@ use ledger::Full;
 pub use ledger::{Account, Habit, Ledger, Slot, SourceRecord};
 pub use row::{Lan, Offer, Row, Taken};
 
+/// Days that a mail stays known after it has gone from the LAN server (design 2.13).
+const TOMBSTONE_DAYS: u16 = 90;
+/// The same for one that a caller took: it must not be sent again if it comes back.
+const TOMBSTONE_DAYS_TAKEN: u16 = 400;
+
 /// The ledger, and the store it is kept in.
 #[derive(Debug)]
 pub struct Mailbox<'a, M: Medium> {
@@ -195,14 +200,46 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         self.change(&Entry::Key(slot, index::freeze_key(key)))
     }
 
-    /// Enters a new row.
+    /// Enters a new row. If the ledger is full, a tombstone gives way (design 2.13).
     ///
     /// # Errors
-    /// [`Error::LedgerFull`], [`Error::Busy`] or [`Error::Medium`].
+    /// [`Error::LedgerFull`] if every row is of a mail that is listed or ours; [`Error::Busy`] or
+    /// [`Error::Medium`].
     pub fn enter(&mut self, row: &Row) -> Result<u32, Error> {
-        let slot = self.ledger.vacancy()?;
+        let slot = match self.ledger.vacancy() {
+            Ok(slot) => slot,
+            Err(full) => {
+                let slot = self.ledger.oldest_tombstone().ok_or(full)?;
+                self.change(&Entry::Gone(slot))?;
+                slot
+            }
+        };
         self.change(&Entry::Row(slot, RowV1::freeze(row)))?;
         Ok(slot)
+    }
+
+    /// Removes the tombstones of `user` that are too old on `day` (design 2.13): what was taken
+    /// stays longer, so that it is known if it comes back. Without a trusted clock, `day` 0,
+    /// nothing is old.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] or [`Error::Medium`]; what was removed before stays removed.
+    pub fn expire(&mut self, user: u8, day: u16) -> Result<(), Error> {
+        for slot in 0..self.ledger.used() {
+            let row = self.ledger.row(slot);
+            let expired = row.is_some_and(|row| {
+                let age = day.saturating_sub(row.since);
+                let limit = match row.taken {
+                    Taken::Full => TOMBSTONE_DAYS_TAKEN,
+                    Taken::No | Taken::Notice => TOMBSTONE_DAYS,
+                };
+                row.user == user && row.lan == Lan::Absent && row.since != 0 && age > limit
+            });
+            if expired && !self.ledger.is_pinned(user) {
+                self.change(&Entry::Gone(slot))?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives a row another copy, or none; `octets` is the size to show for it.

@@ -202,6 +202,11 @@ impl Run {
             }
         }
         self.write_source(round)?;
+        match round.mailbox.expire(self.account, round.day) {
+            // What is still too old goes at the next visit.
+            Ok(()) | Err(mailbox::Error::Busy) => {}
+            Err(error) => return Err(Failure::Mailbox(error)),
+        }
         let then = if self.looked { Then::Size } else { Then::Look };
         // Where nothing changed there is nothing to flush, and the ticket is done at once.
         let ticket = round.mailbox.commit();

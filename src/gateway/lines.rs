@@ -372,6 +372,9 @@ impl<B: Board> Office<'_, B> {
         let call = self.mailbox.next_call();
         let (Some(line), Some(user)) = (self.lines.get_mut(at), self.config.user(&claim.user))
         else {
+            // Deleted since the password was said.
+            self.drop_claim(at);
+            self.refuse(moment, at, Refusal::Temporary);
             return;
         };
         line.maildrop

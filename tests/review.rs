@@ -1,0 +1,107 @@
+//! Faults that were found by reading: the owner, the LAN and the store at the wrong moment.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "all of this is test code; a panic here is a failed test"
+)]
+
+mod support {
+    pub(crate) mod dialler;
+    pub(crate) mod world;
+}
+
+use hal::sim::post::Post;
+use hal::{Duration, Instant};
+use support::dialler::{Plan, Say, take_all};
+use support::world::{House, Running, id_of, mail};
+
+const CONFIG: &str = "line a device /dev/a\n\
+    user add anna password rot\n\
+    user anna source pop3://post login anna password blau\n";
+
+fn plan(body: Box<dyn Fn(u32) -> Vec<Say>>) -> Plan {
+    Plan {
+        at: Instant::ZERO,
+        user: "anna".into(),
+        password: "rot".into(),
+        pipelined: false,
+        body,
+    }
+}
+
+/// A house with one line and one user, and so many mails of 600 octets.
+fn house(mails: usize) -> House {
+    let mut house = House::new(1, CONFIG);
+    house.line("a", 33600, true);
+    post(&house, |post| {
+        post.open_account("anna", "blau");
+        for n in 1..=mails {
+            let id = format!("id{n}");
+            post.deliver("anna", &id, &mail(&id, 600));
+        }
+    });
+    house
+}
+
+fn post<R>(house: &House, look: impl FnOnce(&mut Post) -> R) -> R {
+    let net = house.world.net().clone();
+    look(&mut net.post())
+}
+
+fn at_post<R>(on: &Running<'_, '_>, look: impl FnOnce(&mut Post) -> R) -> R {
+    let net = on.world.net().clone();
+    look(&mut net.post())
+}
+
+/// The operator says `words`; returns what the terminal shows.
+fn say(on: &mut Running<'_, '_>, words: &str) -> String {
+    let console = on.world.attach(&format!("{words}\r"));
+    on.run_for(Duration::from_millis(100));
+    console.close();
+    on.step();
+    console.shown()
+}
+
+/// Runs until the gateway has listed anna's mail `times` more.
+#[track_caller]
+fn next_listings(on: &mut Running<'_, '_>, times: u32) {
+    let before = at_post(on, |post| post.listings("anna"));
+    on.run_until(Duration::from_secs(7200), |on| {
+        at_post(on, |post| post.listings("anna")) >= before + times
+    });
+    on.run_for(Duration::from_secs(5));
+}
+
+/// What a caller is offered, and leaves.
+fn offered(on: &mut Running<'_, '_>) -> Vec<String> {
+    let look = |count: u32| (1..=count).map(Say::Retr).chain([Say::Quit]).collect();
+    let record = on.whole_call("a", plan(Box::new(look)));
+    assert!(record.quit_read, "{record:?}");
+    record.mails.values().map(|mail| id_of(mail)).collect()
+}
+
+#[test]
+fn a_user_deleted_while_the_password_is_answered_is_refused_once() {
+    let mut house = house(1);
+    house.config.push_str("user anna poll every 24h\n");
+    house.power(|on| {
+        on.run_until_ready();
+        on.run_for(Duration::from_secs(60));
+        // The visit at the login takes its time: PASS waits for it.
+        at_post(on, |post| post.latency = Duration::from_secs(4));
+        let record = on.call("a", plan(take_all(true)));
+        on.run_until(Duration::from_secs(120), |_| {
+            record.borrow().greeted.is_some()
+        });
+        on.run_for(Duration::from_secs(2));
+        say(on, "user delete anna");
+        on.run_until(Duration::from_secs(120), |_| record.borrow().ended.is_some());
+        let record = record.borrow();
+        assert!(record.admitted.is_none(), "{record:?}");
+        assert_eq!(record.refusals.len(), 1, "{record:?}");
+    });
+}

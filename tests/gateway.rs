@@ -2,8 +2,6 @@
 //!
 //! The callers and the server are those of `peers.rs`; only the address is another one.
 
-// Not built until `ringmail run` exists: take this line away with the commit that makes it run.
-#![cfg(any())]
 #![allow(
     clippy::unwrap_used,
     reason = "all of this is test code; a panic here is a failed test"

@@ -88,6 +88,10 @@ impl<'a, B: Board> Line<'a, B> {
     }
 
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        if self.maildrop.is_checking() {
+            // A piece a turn: whoever else has octets is served between two of them.
+            return Some(now);
+        }
         let session = self.session.deadline(now, &self.link);
         let login = self.login.as_ref().map(|claim| claim.until);
         session

@@ -191,6 +191,13 @@ impl<'a> Maildrop<'a> {
         }
     }
 
+    /// Whether a copy is being verified: there is more to do at once, though nothing comes.
+    #[must_use]
+    pub fn is_checking(&self) -> bool {
+        let opened = self.opened.as_ref();
+        opened.is_some_and(|opened| matches!(opened.reading, Reading::Checking { .. }))
+    }
+
     /// The fetch of the wanted row has ended; where it failed, the message is not to be had now.
     pub fn fetched(&mut self, copied: bool) {
         let Some(opened) = &mut self.opened else {

@@ -223,7 +223,13 @@ impl Wire {
             self.session.take(&octets, post, &mut self.said);
             self.ended |= self.session.is_over();
         }
-        while !self.said.is_empty() && self.unread() < WINDOW_OCTETS {
+        while self.unread() < WINDOW_OCTETS {
+            if !self.ended {
+                self.session.go_on(&mut self.said);
+            }
+            if self.said.is_empty() {
+                break;
+            }
             let mut count = self.said.len().min(PIECE_OCTETS);
             if let Fault::CutAfter(octets) = self.fault {
                 let left = octets.saturating_sub(self.carried);

@@ -28,6 +28,12 @@ pub enum Fault {
     CutAfter(u64),
     /// `PASS` is refused: somebody else has the maildrop.
     InUse,
+    /// `PASS` is refused, and no code says why.
+    NotNow,
+    /// Mails never end, once they are asked for whole.
+    Endless,
+    /// The connection is lost before `QUIT` comes: nothing is removed.
+    QuitLost,
     /// Listings end after half of their lines, with a dot as if they were whole.
     ListingCut,
 }
@@ -87,6 +93,8 @@ pub struct Post {
     pub rate: u64,
     /// Whether it says `PIPELINING`.
     pub pipelining: bool,
+    /// Whether `QUIT` removes what was fetched whole.
+    pub consumes: bool,
     connections: u32,
 }
 
@@ -98,6 +106,7 @@ impl Default for Post {
             latency: Duration::from_micros(300),
             rate: 10_000_000,
             pipelining: true,
+            consumes: false,
             connections: 0,
         }
     }
@@ -119,6 +128,13 @@ impl Post {
             asked: Asked::default(),
             present: true,
         });
+    }
+
+    /// A mail gets another unique-id.
+    pub fn rename(&mut self, login: &str, uidl: &str, new: &str) {
+        for mail in self.mails_mut(login).filter(|mail| mail.uidl == uidl) {
+            new.clone_into(&mut mail.uidl);
+        }
     }
 
     /// A mail is read at the desk: it is not listed any more.
@@ -183,6 +199,8 @@ pub(super) struct Session {
     /// The account, once it is open, and places of its mails by message-number.
     open: Option<(String, Vec<usize>)>,
     deleted: Vec<usize>,
+    /// A mail is being sent that never ends.
+    endless: bool,
     over: bool,
 }
 
@@ -194,6 +212,7 @@ impl Session {
             user: String::new(),
             open: None,
             deleted: Vec::new(),
+            endless: false,
             over: false,
         }
     }
@@ -206,6 +225,13 @@ impl Session {
         if !self.greeted {
             self.greeted = true;
             say(out, "+OK post ready");
+        }
+    }
+
+    /// Goes on with a mail that never ends.
+    pub(super) fn go_on(&self, out: &mut VecDeque<u8>) {
+        if self.endless && out.is_empty() {
+            say(out, "and so on");
         }
     }
 
@@ -237,6 +263,10 @@ impl Session {
                     }
                     say(out, ".");
                 }
+                (_, "QUIT") if post.fault == Fault::QuitLost => {
+                    self.drop_line(post);
+                    self.over = true;
+                }
                 (_, "QUIT") => self.quit(post, out),
                 (None, "USER") => {
                     rest.clone_into(&mut self.user);
@@ -252,6 +282,10 @@ impl Session {
     fn password(&mut self, password: &str, post: &mut Post, out: &mut VecDeque<u8>) {
         if post.fault == Fault::InUse {
             say(out, "-ERR [IN-USE] somebody else has it");
+            return;
+        }
+        if post.fault == Fault::NotNow {
+            say(out, "-ERR try again later");
             return;
         }
         let Some(account) = post.accounts.get_mut(&self.user) else {
@@ -278,6 +312,8 @@ impl Session {
             return;
         };
         let cut = post.fault == Fault::ListingCut;
+        let endless = post.fault == Fault::Endless;
+        let consumes = post.consumes;
         let Some(account) = post.accounts.get_mut(login) else {
             return;
         };
@@ -338,6 +374,7 @@ impl Session {
                     }
                     "RETR" => {
                         mail.asked.retrs += 1;
+                        self.deleted.extend(place.filter(|_| consumes));
                         send(out, &mail.octets, u64::MAX);
                     }
                     _ => {
@@ -345,6 +382,12 @@ impl Session {
                         let count: u64 = count.unwrap_or_default();
                         if count > 1_000_000 {
                             mail.asked.tops += 1;
+                            self.deleted.extend(place.filter(|_| consumes));
+                            if endless {
+                                self.endless = true;
+                                say(out, "+OK");
+                                return;
+                            }
                         } else {
                             mail.asked.headers += 1;
                         }

@@ -14,7 +14,7 @@ mod support {
     pub(crate) mod world;
 }
 
-use hal::sim::post::Post;
+use hal::sim::post::{Fault, Post};
 use hal::{Duration, Instant};
 use support::dialler::{Plan, Say, take_all};
 use support::world::{House, Running, id_of, mail};
@@ -99,9 +99,29 @@ fn a_user_deleted_while_the_password_is_answered_is_refused_once() {
         });
         on.run_for(Duration::from_secs(2));
         say(on, "user delete anna");
-        on.run_until(Duration::from_secs(120), |_| record.borrow().ended.is_some());
+        on.run_until(Duration::from_secs(120), |_| {
+            record.borrow().ended.is_some()
+        });
         let record = record.borrow();
         assert!(record.admitted.is_none(), "{record:?}");
         assert_eq!(record.refusals.len(), 1, "{record:?}");
+    });
+}
+
+#[test]
+fn calls_are_numbered_on_after_a_restart() {
+    let mut house = house(1);
+    house.power(|on| {
+        on.run_until_ready();
+        assert_eq!(on.whole_call("a", plan(take_all(true))).mails.len(), 1);
+    });
+    post(&house, |post| {
+        post.deliver("anna", "id2", &mail("id2", 600));
+    });
+    house.power(|on| {
+        on.run_until_ready();
+        assert_eq!(on.whole_call("a", plan(take_all(true))).mails.len(), 1);
+        say(on, "again anna");
+        assert_eq!(offered(on), ["id2"]);
     });
 }

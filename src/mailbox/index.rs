@@ -99,6 +99,8 @@ impl<'a> Entry<'a> {
             Self::Taken(slot, taken, call) => {
                 if let (Some(row), Some(taken)) = (ledger.row_mut(slot), thaw_taken(taken)) {
                     (row.taken, row.call) = (taken, call);
+                    // After a restart the next call has another number.
+                    ledger.raise_calls(u32::from(call));
                 }
             }
             Self::Copy(slot, copy, size) => {

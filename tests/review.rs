@@ -109,6 +109,18 @@ fn a_user_deleted_while_the_password_is_answered_is_refused_once() {
 }
 
 #[test]
+fn again_does_not_offer_what_no_call_took() {
+    let mut house = house(2);
+    house.config.push_str("user anna start new\n");
+    house.power(|on| {
+        on.run_until_ready();
+        on.run_for(Duration::from_secs(30));
+        say(on, "again anna");
+        assert_eq!(offered(on), [""; 0]);
+    });
+}
+
+#[test]
 fn calls_are_numbered_on_after_a_restart() {
     let mut house = house(1);
     house.power(|on| {

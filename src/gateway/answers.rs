@@ -127,7 +127,8 @@ impl<B: Board> Desk<'_, '_, B> {
             return Ok(());
         };
         let rows = self.office.mailbox.ledger().rows_of(account);
-        let taken = rows.filter(|(_, row)| row.taken != Taken::No);
+        // Call 0 is `skip` and `start new`: no call at all.
+        let taken = rows.filter(|(_, row)| row.taken != Taken::No && row.call != 0);
         let latest = taken.map(|(_, row)| row.call).max();
         let wanted = match (call, latest) {
             (Some(call), _) => u16::try_from(call & 0xffff).unwrap_or(0),

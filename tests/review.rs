@@ -137,3 +137,80 @@ fn calls_are_numbered_on_after_a_restart() {
         assert_eq!(offered(on), ["id2"]);
     });
 }
+
+#[test]
+fn sentence_2_4_a_source_that_renumbers_does_not_consume() {
+    let mut house = house(3);
+    post(&house, |post| post.latency = Duration::from_millis(100));
+    house.power(|on| {
+        on.run_until(Duration::from_secs(60), |on| {
+            at_post(on, |post| post.asked("anna", "id1").copies()) == 1
+        });
+        at_post(on, |post| {
+            for n in 1..=3 {
+                post.rename("anna", &format!("id{n}"), &format!("new{n}"));
+            }
+        });
+        on.run_for(Duration::from_secs(3600));
+        at_post(on, |post| {
+            for mail in post.mails("anna") {
+                assert_eq!(mail.asked.copies(), 1, "{}", mail.uidl);
+            }
+        });
+        assert_eq!(offered(on).len(), 3);
+    });
+}
+
+/// A source that drops what was fetched, and a connection cut at every octet of the first visit.
+#[test]
+fn sentence_2_4_a_visit_cut_at_every_octet_loses_nothing_of_a_consuming_source() {
+    for consumes in [false, true] {
+        for cut in (1..2_000).step_by(7).chain(1_000..1_200) {
+            let mut house = house(2);
+            post(&house, |post| {
+                post.consumes = consumes;
+                post.fault = Fault::CutAfter(cut);
+            });
+            house.power(|on| {
+                on.run_until_ready();
+                on.run_for(Duration::from_secs(30));
+                at_post(on, |post| post.fault = Fault::None);
+                on.run_for(Duration::from_secs(3 * 3600));
+                // From a consuming source nothing is copied after the one that was the test.
+                let mut all = at_post(on, |post| {
+                    let left = post.mails("anna").filter(|mail| mail.present && consumes);
+                    left.map(|mail| mail.uidl.clone()).collect::<Vec<_>>()
+                });
+                all.extend(offered(on));
+                all.sort_unstable();
+                all.dedup();
+                assert_eq!(all, ["id1", "id2"], "cut at {cut}, consumes: {consumes}");
+            });
+        }
+    }
+}
+
+/// The test of a source whose end nobody heard is no test.
+#[test]
+fn sentence_2_4_a_lost_quit_does_not_show_that_a_source_keeps_its_mail() {
+    let mut house = house(2);
+    post(&house, |post| {
+        (post.consumes, post.fault) = (true, Fault::QuitLost);
+    });
+    house.power(|on| {
+        on.run_until(Duration::from_secs(3600), |on| {
+            at_post(on, |post| post.connections()) == 2
+        });
+        at_post(on, |post| post.fault = Fault::None);
+        on.run_for(Duration::from_secs(3 * 3600));
+        let all = at_post(on, |post| {
+            let left = post.mails("anna").filter(|mail| mail.present);
+            left.map(|mail| mail.uidl.clone()).collect::<Vec<_>>()
+        });
+        let offered = offered(on);
+        for id in ["id1", "id2"] {
+            let id = id.to_owned();
+            assert!(all.contains(&id) || offered.contains(&id), "{id} is lost");
+        }
+    });
+}

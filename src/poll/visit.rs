@@ -220,8 +220,9 @@ impl<'a> Visit<'a> {
     pub fn closed<M: Medium>(&mut self, mailbox: &mut Mailbox<'_, M>) -> Option<Event> {
         let run = self.run.as_ref()?;
         if matches!(run.state, State::Quitting) {
-            // All is done; the answer to QUIT is a courtesy.
-            let run = self.run.take()?;
+            // All is done; but whether QUIT was heard nobody knows.
+            let mut run = self.run.take()?;
+            run.report.next = None;
             return Some(Event::Ended(run.report));
         }
         Some(Event::Ended(self.fail(mailbox, Failure::Closed)))
@@ -247,6 +248,8 @@ impl<'a> Visit<'a> {
         if run.report.copied > 0 || run.report.uncopied > 0 {
             mailbox.commit();
         }
+        // Without QUIT a source need not have dropped what it was to drop (RFC 1939 §6).
+        run.report.next = None;
         run.report.failure = Some(failure);
         run.report
     }
@@ -385,7 +388,11 @@ impl Run {
     fn quit<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) -> Result<Turn, Failure> {
         match self.reply(round) {
             None => Ok(Turn::Wait),
-            Some(_) => Ok(self.enter(State::Ended)),
+            Some(Reply::Ok(_)) => Ok(self.enter(State::Ended)),
+            Some(_) => {
+                self.report.next = None;
+                Ok(self.enter(State::Ended))
+            }
         }
     }
 

@@ -122,26 +122,20 @@ impl Run {
         let mut matched = Slots::new(tables.matched);
         let known = round.mailbox.ledger().known(self.account);
         let outcome = reconcile(listing, &known, &mut matched, tables.order, self.looked);
-        if let Outcome::Plan(plan) = outcome {
-            self.report.new = plan.new;
-            self.report.rekeyed = plan.rekeyed;
-        }
-        // What was fetched at an earlier login and is still there shows that the source keeps it.
-        if self.source.habit == Habit::Untested {
-            let kept = listing.iter().any(|entry| {
-                let Verdict::Known(slot) = entry.verdict else {
-                    return false;
-                };
-                let row = round.mailbox.ledger().row(slot);
-                row.is_some_and(|row| row.copy.is_some())
-            });
-            if kept {
-                self.source.habit = Habit::Keeps;
-            } else if let Goal::Decide(slot) = self.goal
-                && !matched.contains(slot)
-            {
-                self.source.habit = Habit::Consumes;
-            }
+        let Outcome::Plan(plan) = outcome else {
+            // Headers come first: what looks gone may only have another name.
+            return;
+        };
+        self.report.new = plan.new;
+        self.report.rekeyed = plan.rekeyed;
+        // What was fetched at the last login, which was ended by QUIT, and is still there shows
+        // that the source keeps it. An older copy shows nothing: its QUIT may have been lost.
+        if let (Habit::Untested, Goal::Decide(slot)) = (self.source.habit, self.goal) {
+            self.source.habit = if matched.contains(slot) {
+                Habit::Keeps
+            } else {
+                Habit::Consumes
+            };
         }
     }
 

@@ -266,9 +266,13 @@ impl Run {
                 Err(error) => return Err(Failure::Mailbox(error)),
             }
         }
-        if !self.probe && !matches!(self.goal, Goal::Fetch(_)) && first {
+        if !self.probe && !matches!(self.goal, Goal::Fetch(_)) {
             self.source.visited = true;
-            self.write_source(round)?;
+            if !self.write_source(round)? {
+                // `first` was asked above for the last time: all entries are behind us.
+                self.state = State::Entering { at: self.listed };
+                return Ok(Turn::Wait);
+            }
         }
         Ok(self.enter(State::Copying(Copying::new())))
     }

@@ -195,7 +195,10 @@ impl Run {
                 Err(error) => return Err(Failure::Mailbox(error)),
             }
         }
-        self.write_source(round)?;
+        if !self.write_source(round)? {
+            self.state = State::Present { at: self.listed };
+            return Ok(Turn::Wait);
+        }
         match round.mailbox.expire(self.account, round.day) {
             // What is still too old goes at the next visit.
             Ok(()) | Err(mailbox::Error::Busy) => {}
@@ -207,17 +210,19 @@ impl Run {
         Ok(self.enter(State::Settling { ticket, then }))
     }
 
+    /// Writes what is known of the source; false if the store is busy. It must not be left out:
+    /// a first visit that is forgotten would count as taken what came since (`start new`).
     pub(super) fn write_source<M: Medium>(
         &self,
         round: &mut Round<'_, '_, '_, M>,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let known = round.mailbox.ledger().account(self.account);
         if known.is_some_and(|account| account.source == self.source) {
-            return Ok(());
+            return Ok(true);
         }
         match round.mailbox.set_source(self.account, self.source) {
-            // It will be learnt again.
-            Ok(()) | Err(mailbox::Error::Busy) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(mailbox::Error::Busy) => Ok(false),
             Err(error) => Err(Failure::Mailbox(error)),
         }
     }

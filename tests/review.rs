@@ -109,6 +109,43 @@ fn a_user_deleted_while_the_password_is_answered_is_refused_once() {
 }
 
 #[test]
+fn a_new_source_gets_its_password_alone_and_at_once() {
+    let mut house = house(1);
+    post(&house, |post| {
+        post.open_account("berta", "gruen");
+        post.latency = Duration::from_secs(2);
+    });
+    for seconds in 0..16 {
+        house.world.net().post().open_account("anna", "blau");
+        house.power(|on| {
+            on.run_for(Duration::from_secs(1 + seconds));
+            let before = at_post(on, |post| post.listings("berta"));
+            say(
+                on,
+                "user anna source pop3://other login berta password gruen",
+            );
+            on.run_until(Duration::from_secs(60), |on| {
+                at_post(on, |post| post.listings("berta")) > before
+            });
+        });
+    }
+}
+
+#[test]
+fn a_password_set_right_ends_a_stop() {
+    let mut house = house(1);
+    house.config = house.config.replace("blau", "falsch");
+    house.power(|on| {
+        on.run_until_ready();
+        on.run_for(Duration::from_secs(3600));
+        assert_eq!(at_post(on, |post| post.connections()), 1);
+        say(on, "user anna source pop3://post login anna password blau");
+        on.run_for(Duration::from_secs(60));
+        assert!(at_post(on, |post| post.listings("anna")) > 0);
+    });
+}
+
+#[test]
 fn again_does_not_offer_what_no_call_took() {
     let mut house = house(2);
     house.config.push_str("user anna start new\n");

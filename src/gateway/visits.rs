@@ -2,7 +2,7 @@
 
 use hal::{Board, Connection, Instant, Lan, LanStream};
 
-use crate::config::{Name, Poll, User};
+use crate::config::{Name, Poll, Source, User};
 use crate::link::Link;
 use crate::poll::schedule::{By, Outcome, Schedule, Setback};
 use crate::poll::visit::{Event, Failure, Goal, Report, Tables, Visit};
@@ -16,6 +16,8 @@ pub(super) struct VisitPlace<'a, B: Board> {
     link: Link,
     stream: Option<LanStreamOf<B>>,
     user: Name,
+    /// Where the connection goes: what another source says and wants is not for this one.
+    source: Option<Source>,
     goal: Goal,
 }
 
@@ -24,6 +26,7 @@ pub(super) struct Poller {
     pub(super) user: Name,
     /// What the owner said of it; other words make another poller.
     poll: Poll,
+    source: Option<Source>,
     pub(super) schedule: Schedule,
     /// A visit that must follow the last one at once.
     follow: Option<Goal>,
@@ -44,6 +47,7 @@ impl<'a, B: Board> VisitPlace<'a, B> {
             link: Link::new(),
             stream: None,
             user: Name::new(),
+            source: None,
             goal: Goal::Poll,
         }
     }
@@ -79,8 +83,9 @@ impl<B: Board> Office<'_, B> {
         let Some(stream) = place.stream.as_mut() else {
             return false;
         };
-        let Some(user) = self.config.user(&place.user) else {
-            // Deleted meanwhile.
+        let user = self.config.user(&place.user);
+        let Some(user) = user.filter(|user| user.source == place.source) else {
+            // Deleted meanwhile, or given another source.
             let event = place.visit.closed(&mut self.mailbox);
             place.stream = None;
             return event.is_some();
@@ -284,6 +289,7 @@ impl<B: Board> Office<'_, B> {
         place.link.clear();
         place.stream = Some(stream);
         place.user = user.clone();
+        place.source = Some(source);
         place.goal = goal;
         place.visit.begin(moment.now, goal, account);
         if let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == *user) {
@@ -324,7 +330,9 @@ impl<B: Board> Office<'_, B> {
         let config = &self.config;
         self.pollers.retain(|poller| {
             let user = config.user(&poller.user);
-            user.is_some_and(|user| user.source.is_some() && poller.poll == user.poll)
+            user.is_some_and(|user| {
+                user.source.is_some() && poller.source == user.source && poller.poll == user.poll
+            })
         });
         for user in &self.config.users {
             let known = self.pollers.iter().any(|poller| poller.user == user.name);
@@ -337,6 +345,7 @@ impl<B: Board> Office<'_, B> {
             let _ = self.pollers.push(Poller {
                 user: user.name.clone(),
                 poll: user.poll.clone(),
+                source: user.source.clone(),
                 schedule: Schedule::new(&user.poll, u64::from_le_bytes(seed)),
                 follow: None,
                 last: None,

@@ -146,6 +146,20 @@ fn a_password_set_right_ends_a_stop() {
 }
 
 #[test]
+fn a_login_refused_without_a_reason_is_tried_again() {
+    let mut house = house(1);
+    post(&house, |post| post.fault = Fault::NotNow);
+    house.power(|on| {
+        on.run_until_ready();
+        on.run_for(Duration::from_secs(3600));
+        let tries = at_post(on, |post| post.connections());
+        assert!((2..20).contains(&tries), "{tries}");
+        at_post(on, |post| post.fault = Fault::None);
+        next_listings(on, 1);
+    });
+}
+
+#[test]
 fn again_does_not_offer_what_no_call_took() {
     let mut house = house(2);
     house.config.push_str("user anna start new\n");

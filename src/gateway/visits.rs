@@ -6,7 +6,7 @@ use crate::config::{Name, Poll, Source, User};
 use crate::link::Link;
 use crate::poll::schedule::{By, Outcome, Schedule, Setback};
 use crate::poll::visit::{Event, Failure, Goal, Report, Tables, Visit};
-use crate::pop3::client::{Kind, ResponseCode};
+use crate::pop3::client::ResponseCode;
 
 use super::{LanStreamOf, Line, Moment, Office};
 
@@ -368,10 +368,12 @@ fn outcome(failure: Option<&Failure>) -> Outcome {
     };
     match failure {
         Failure::NotListed | Failure::Consumes | Failure::Short(_) => Outcome::Done,
-        Failure::Refused { kind, code, .. } => match (kind, code) {
-            (_, Some(ResponseCode::InUse)) => Outcome::Failed(Setback::InUse),
-            (_, Some(ResponseCode::LoginDelay)) => Outcome::Failed(Setback::LoginDelay),
-            (_, Some(ResponseCode::Auth)) | (Kind::Pass, None) => Outcome::Refused,
+        Failure::Refused { code, .. } => match code {
+            Some(ResponseCode::InUse) => Outcome::Failed(Setback::InUse),
+            Some(ResponseCode::LoginDelay) => Outcome::Failed(Setback::LoginDelay),
+            // RFC 3206 §4. A refusal without a reason may be a lock or a fault of the server's:
+            // to stop for it could mean to be silent for good.
+            Some(ResponseCode::Auth) => Outcome::Refused,
             _ => Outcome::Failed(Setback::Temporary),
         },
         Failure::Mailbox(_) => Outcome::Failed(Setback::Temporary),

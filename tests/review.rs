@@ -160,6 +160,31 @@ fn a_login_refused_without_a_reason_is_tried_again() {
 }
 
 #[test]
+fn a_mail_without_end_ends_the_visit_and_evicts_nothing() {
+    for rate in [10_000_000, 60] {
+        let mut house = house(1);
+        house.power(|on| {
+            on.run_until_ready();
+            next_listings(on, 1);
+            at_post(on, |post| {
+                post.deliver("anna", "id2", &mail("id2", 600));
+                (post.fault, post.rate) = (Fault::Endless, rate);
+            });
+            let before = at_post(on, |post| post.connections());
+            on.run_until(Duration::from_secs(5 * 3600), |on| {
+                at_post(on, |post| post.connections()) > before + 1
+            });
+            at_post(on, |post| {
+                (post.fault, post.rate) = (Fault::None, 10_000_000);
+            });
+            next_listings(on, 1);
+            assert_eq!(offered(on), ["id1", "id2"]);
+            assert_eq!(at_post(on, |post| post.asked("anna", "id1").copies()), 1);
+        });
+    }
+}
+
+#[test]
 fn again_does_not_offer_what_no_call_took() {
     let mut house = house(2);
     house.config.push_str("user anna start new\n");

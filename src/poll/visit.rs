@@ -35,6 +35,10 @@ pub use report::{Failure, NextVisit, Report};
 /// How long a connection may take to open: TCP tries for about as long on a LAN worth the name.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a visit may take for one mail, or one listing, whatever trickles in: 64 MB at 75 kbit/s.
+/// A server that sends a little now and then must not hold the visit for good.
+const PROGRESS_PATIENCE: Duration = Duration::from_secs(2 * 3600);
+
 /// `TOP` with so many lines is the whole mail, without the mark that `RETR` leaves. Compuserve's
 /// server took no greater number.
 pub(super) const ALL_LINES: u32 = 99_999_999;
@@ -91,6 +95,9 @@ pub(super) struct Run {
     pub(super) capabilities: Capabilities,
     pub(super) report: Report,
     state: State,
+    /// What was dealt with last, and when.
+    milestone: Milestone,
+    reached: Instant,
     expected: u32,
     listed: usize,
     /// Headers have been looked at: what is new now stays new.
@@ -122,6 +129,9 @@ enum State {
     Quitting,
     Ended,
 }
+
+/// How far a visit is: its state, and how much of it is done.
+type Milestone = (&'static str, (bool, usize));
 
 /// What follows a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +168,8 @@ impl<'a> Visit<'a> {
             state: State::Connecting {
                 until: now + CONNECT_PATIENCE,
             },
+            milestone: ("", (false, 0)),
+            reached: now,
             expected: 0,
             listed: 0,
             looked: false,
@@ -204,7 +216,10 @@ impl<'a> Visit<'a> {
         loop {
             match run.turn(&mut round) {
                 Ok(Turn::Again) => {}
-                Ok(Turn::Wait) => return None,
+                Ok(Turn::Wait) if !run.is_stuck(now) => return None,
+                Ok(Turn::Wait) => {
+                    return Some(Event::Ended(self.fail(mailbox, Failure::TooSlow)));
+                }
                 Ok(Turn::Tell(event)) => {
                     if matches!(event, Event::Ended(_)) {
                         self.run = None;
@@ -232,10 +247,14 @@ impl<'a> Visit<'a> {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let run = self.run.as_ref()?;
-        match run.state {
+        let until = match run.state {
             State::Connecting { until } => Some(until),
             _ => run.client.deadline(),
-        }
+        };
+        until
+            .into_iter()
+            .chain([run.reached + PROGRESS_PATIENCE])
+            .min()
     }
 
     fn fail<M: Medium>(&mut self, mailbox: &mut Mailbox<'_, M>, failure: Failure) -> Report {
@@ -300,6 +319,20 @@ impl Run {
             State::Quitting => self.quit(round),
             State::Ended => Ok(Turn::Tell(Event::Ended(self.report.clone()))),
         }
+    }
+
+    /// Whether nothing was dealt with for too long.
+    fn is_stuck(&mut self, now: Instant) -> bool {
+        let done = match &self.state {
+            State::Looking(looking) => (false, looking.at()),
+            State::Copying(copying) => copying.milestone(),
+            _ => (false, 0),
+        };
+        let milestone = (self.state.name(), done);
+        if milestone != self.milestone {
+            (self.milestone, self.reached) = (milestone, now);
+        }
+        now >= self.reached + PROGRESS_PATIENCE
     }
 
     fn enter(&mut self, state: State) -> Turn {

@@ -279,6 +279,11 @@ impl Run {
 }
 
 impl Looking {
+    /// Headers dealt with.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn new(uncopied: bool) -> Self {
         Self {
             asked: 0,

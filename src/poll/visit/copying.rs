@@ -23,6 +23,12 @@ use crate::store::{Stored, Writer};
 
 use super::{ALL_LINES, Failure, Goal, NextVisit, Round, Run, Turn, unexpected};
 
+/// A body may be so many times longer than `LIST` said (LF counted for CR LF, sizes estimated) ..
+const LONGER_TIMES: u64 = 4;
+
+/// .. and so many octets more. Beyond, it would only push other mails out of the ring.
+const LONGER_OCTETS: u64 = 64 * 1024;
+
 /// A commit at the latest after so many mails: eight share one flush.
 const BATCH_MAILS: u32 = 8;
 
@@ -123,6 +129,11 @@ impl Copying {
                     body.header.read(piece);
                     body.octets += length as u64;
                     body.held = 0..length;
+                    let entry = round.tables.listing.get(at);
+                    let announced = entry.and_then(|entry| entry.size).unwrap_or(0);
+                    if body.octets > u64::from(announced) * LONGER_TIMES + LONGER_OCTETS {
+                        return Err(Failure::Endless { announced });
+                    }
                 }
             }
             Some(Reply::BodyEnd { .. }) => {
@@ -150,6 +161,11 @@ impl Copying {
             Some(other) => return Err(unexpected(other)),
         }
         Ok(Some(Turn::Again))
+    }
+
+    /// How far it is: rises with every mail that is dealt with.
+    pub(super) fn milestone(&self) -> (bool, usize) {
+        (self.again, self.at)
     }
 
     /// Gives up what was begun.

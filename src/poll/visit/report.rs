@@ -69,6 +69,13 @@ pub enum Failure {
     /// Bodies kept coming shorter than the server said they are; so many mails wait for the next
     /// visit.
     Short(u32),
+    /// A mail came many times longer than the server said it is.
+    Endless {
+        /// As the server said.
+        announced: u32,
+    },
+    /// Nothing was done to the end for hours, though octets came.
+    TooSlow,
     /// The source drops what is fetched: nothing is copied without the owner's word.
     Consumes,
     /// The mail a caller waited for is not listed any more.
@@ -126,6 +133,10 @@ impl fmt::Display for Failure {
                     "{count} mails came shorter than announced, tried again later"
                 )
             }
+            Self::Endless { announced } => {
+                write!(f, "a mail of {announced} octets does not end")
+            }
+            Self::TooSlow => f.write_str("the server is too slow to come to an end"),
             Self::Consumes => f.write_str("the server drops what is fetched: nothing is copied"),
             Self::NotListed => f.write_str("the mail is not listed any more"),
             Self::Mailbox(error) => write!(f, "{error}"),

@@ -205,6 +205,12 @@ impl Session {
         self.call.is_some()
     }
 
+    /// Whether the line is taken: a caller is there, or is being hung up on.
+    #[must_use]
+    pub fn is_engaged(&self) -> bool {
+        self.call.is_some() || self.modem.online()
+    }
+
     /// What the modem tells, with what it means for the call.
     fn modem_event(
         &mut self,

@@ -185,6 +185,30 @@ fn a_mail_without_end_ends_the_visit_and_evicts_nothing() {
 }
 
 #[test]
+fn a_line_keeps_its_call_when_its_words_change() {
+    let mut house = house(3);
+    house.power(|on| {
+        on.run_until_ready();
+        on.run_for(Duration::from_secs(30));
+        let record = on.call("a", plan(take_all(true)));
+        on.run_until(Duration::from_secs(120), |_| {
+            record.borrow().mails.len() == 1
+        });
+        say(on, "line a rings 3");
+        on.run_until(Duration::from_secs(120), |_| {
+            record.borrow().ended.is_some()
+        });
+        assert!(record.borrow().quit_read, "{record:?}");
+        assert_eq!(record.borrow().mails.len(), 3);
+        on.run_for(Duration::from_secs(60));
+        let from = on.now();
+        let record = on.whole_call("a", plan(take_all(true)));
+        let rang = record.connected.unwrap() - from;
+        assert!(rang > Duration::from_secs(8), "{rang:?}");
+    });
+}
+
+#[test]
 fn again_does_not_offer_what_no_call_took() {
     let mut house = house(2);
     house.config.push_str("user anna start new\n");

@@ -150,6 +150,13 @@ impl<B: Board> Office<'_, B> {
     /// One round of all lines. Returns whether anything happened.
     pub(super) fn turn_lines(&mut self, board: &mut B, moment: Moment) -> bool {
         let mut moved = false;
+        let waits = |line: &Line<'_, B>| {
+            !line.session.is_engaged() && !self.config.lines.contains(&line.config)
+        };
+        if self.stale && self.lines.iter().any(waits) {
+            self.apply_config(board);
+            moved = true;
+        }
         for at in 0..self.lines.len() {
             moved |= self.turn_line(board, moment, at);
         }

@@ -63,6 +63,8 @@ struct Office<'a, B: Board> {
     pollers: heapless::Vec<Poller, USERS>,
     /// The machine's own name.
     machine: Name,
+    /// A line with other words than the configuration waits for its call to end.
+    stale: bool,
     notes: Notes,
     calls: Calls,
 }
@@ -104,6 +106,7 @@ impl<'a, B: Board> Gateway<'a, B> {
             visits: memory.visits.map(VisitPlace::new),
             pollers: heapless::Vec::new(),
             machine: short_name(machine),
+            stale: false,
             notes: Notes::new(),
             calls: Calls::new(),
         };
@@ -210,12 +213,14 @@ impl<B: Board> Office<'_, B> {
         if let Err(error) = board.set_timezone(&self.config.timezone) {
             self.notes.error(moment, format_args!("timezone: {error}"));
         }
+        self.stale = false;
         for at in (0..self.lines.len()).rev() {
-            let stays = self
-                .lines
-                .get(at)
-                .is_some_and(|line| self.config.lines.contains(&line.config));
-            if !stays {
+            let line = self.lines.get(at);
+            let stays = line.is_some_and(|line| self.config.lines.contains(&line.config));
+            // Nobody is cut off because the owner says something: it holds from the next call on.
+            let engaged = !stays && line.is_some_and(|line| line.session.is_engaged());
+            self.stale |= engaged;
+            if !stays && !engaged {
                 let line = self.lines.remove(at);
                 let memory = line.close(moment.now, &mut self.mailbox);
                 // There is one piece of memory for each of LINES lines.
@@ -223,7 +228,12 @@ impl<B: Board> Office<'_, B> {
             }
         }
         for config in &self.config.lines {
-            if self.lines.iter().any(|line| line.config == *config) {
+            // It is open, or an engaged line of that name must go first.
+            if self
+                .lines
+                .iter()
+                .any(|line| line.config.name == config.name)
+            {
                 continue;
             }
             let port = match board.open_line(device(&config.device)) {

@@ -314,3 +314,37 @@ fn sentence_2_4_a_lost_quit_does_not_show_that_a_source_keeps_its_mail() {
         }
     });
 }
+
+#[test]
+fn sentence_2_13_old_tombstones_give_way() {
+    let mut house = House::new(1, CONFIG);
+    house.line("a", 33600, true);
+    post(&house, |post| post.open_account("anna", "blau"));
+    for round in 0..3_u64 {
+        post(&house, |post| {
+            for n in 0..300 {
+                let id = format!("{round}-{n}");
+                post.deliver("anna", &id, &mail(&id, 300));
+            }
+        });
+        house.power(|on| {
+            let wall = hal::Wall {
+                unix: 1_800_000_000 + round * 100 * 86_400,
+                offset: 0,
+                trusted: true,
+            };
+            on.world.set_wall(wall);
+            next_listings(on, 3);
+            at_post(on, |post| {
+                for n in 0..300 {
+                    let asked = post.asked("anna", &format!("{round}-{n}"));
+                    assert_eq!(asked.copies(), 1, "{round}-{n}");
+                }
+                for n in 0..300 {
+                    post.remove("anna", &format!("{round}-{n}"));
+                }
+            });
+            next_listings(on, 2);
+        });
+    }
+}

@@ -206,16 +206,22 @@ impl<'a, M: Medium> Mailbox<'a, M> {
     /// [`Error::LedgerFull`] if every row is of a mail that is listed or ours; [`Error::Busy`] or
     /// [`Error::Medium`].
     pub fn enter(&mut self, row: &Row) -> Result<u32, Error> {
-        let slot = match self.ledger.vacancy() {
-            Ok(slot) => slot,
-            Err(full) => {
-                let slot = self.ledger.oldest_tombstone().ok_or(full)?;
-                self.change(&Entry::Gone(slot))?;
-                slot
-            }
-        };
+        self.make_room()?;
+        let slot = self.ledger.vacancy()?;
         self.change(&Entry::Row(slot, RowV1::freeze(row)))?;
         Ok(slot)
+    }
+
+    /// Sees to it that there is room for one row.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    pub fn make_room(&mut self) -> Result<(), Error> {
+        let Err(full) = self.ledger.vacancy() else {
+            return Ok(());
+        };
+        let slot = self.ledger.oldest_tombstone().ok_or(full)?;
+        self.change(&Entry::Gone(slot))
     }
 
     /// Removes the tombstones of `user` that are too old on `day` (design 2.13): what was taken

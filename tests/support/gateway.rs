@@ -87,7 +87,10 @@ fn start(dir: &TempDir) -> Guard {
             .arg(dir.join("ringmail.conf"))
             .arg("--state")
             .arg(dir.subdirectory("state"))
-            .env("RUST_LOG", std::env::var("RINGMAIL_LOG").unwrap_or_else(|_| String::from("info")));
+            .env(
+                "RUST_LOG",
+                std::env::var("RINGMAIL_LOG").unwrap_or_else(|_| String::from("info")),
+            );
     })
 }
 

@@ -118,7 +118,7 @@ impl Copying {
             return Ok(self.next_pass(run, round));
         };
         self.at = at;
-        if self.body.is_none() && !self.begin(run, round) {
+        if self.body.is_none() && !self.begin(run, round)? {
             return Ok(Some(Turn::Wait));
         }
         match run.reply(round) {
@@ -195,9 +195,13 @@ impl Copying {
     }
 
     /// Makes ready to take the body of entry `at`; false if that must wait.
-    fn begin<M: Medium>(&mut self, run: &mut Run, round: &mut Round<'_, '_, '_, M>) -> bool {
+    fn begin<M: Medium>(
+        &mut self,
+        run: &mut Run,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<bool, Failure> {
         let Some(&entry) = round.tables.listing.get(self.at) else {
-            return false;
+            return Ok(false);
         };
         let known = match entry.verdict {
             Verdict::Known(slot) | Verdict::Rekeyed(slot) => round.mailbox.ledger().row(slot),
@@ -205,11 +209,18 @@ impl Copying {
         };
         let uid = match known.map(|row| row.uid) {
             Some(uid) => uid,
-            None => round.mailbox.fresh_uid(),
+            None => {
+                // A copy that no row can point at would only push others out of the ring.
+                match round.mailbox.make_room() {
+                    Ok(()) => round.mailbox.fresh_uid(),
+                    Err(mailbox::Error::Busy) => return Ok(false),
+                    Err(error) => return Err(Failure::Mailbox(error)),
+                }
+            }
         };
         let row = run.row(round, &entry, uid, Taken::No);
         let Some(writer) = round.mailbox.begin_copy(&row) else {
-            return false;
+            return Ok(false);
         };
         self.body = Some(Body {
             uid,
@@ -221,7 +232,7 @@ impl Copying {
             ended: false,
             copied: None,
         });
-        true
+        Ok(true)
     }
 
     /// Moves the held octets into the ring.

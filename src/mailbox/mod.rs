@@ -466,7 +466,12 @@ impl<'a, M: Medium> Mailbox<'a, M> {
 
     /// Frees an account that nobody keeps, with its rows.
     fn clear_account(&mut self, keep: impl Fn(&str) -> bool) -> Result<u8, Error> {
-        let spare = self.ledger.accounts().find(|(_, a)| !keep(&a.name));
+        // An open maildrop knows its rows by their slots: they must not become other mails.
+        let free = |user, name: &str| !keep(name) && !self.ledger.is_pinned(user);
+        let spare = self
+            .ledger
+            .accounts()
+            .find(|(user, a)| free(*user, &a.name));
         let user = spare.map(|(user, _)| user).ok_or(Error::LedgerFull)?;
         for slot in 0..self.ledger.used() {
             if self.ledger.row(slot).is_some_and(|row| row.user == user) {

@@ -144,8 +144,8 @@ impl Copying {
             Some(Reply::Refused {
                 kind: Kind::Top { .. },
                 ..
-            }) if !run.capabilities.top && !self.by_retr => {
-                // No TOP at all: what was asked ahead is refused as well, and asked again.
+            }) if !run.capabilities.top && !self.by_retr && run.report.copied == 0 => {
+                // No TOP at all, so far as is known: one mail is asked for at a time.
                 self.by_retr = true;
                 self.forget(round.mailbox);
                 self.asked = self.at;

@@ -4,7 +4,7 @@ use hal::{Board, Connection, Instant, Lan, LanStream};
 
 use crate::config::{Name, Poll, Source, User};
 use crate::link::Link;
-use crate::poll::schedule::{By, Outcome, Schedule, Setback};
+use crate::poll::schedule::{By, Outcome, Schedule, Setback, Standing};
 use crate::poll::visit::{Event, Failure, Goal, Report, Tables, Visit};
 use crate::pop3::client::ResponseCode;
 
@@ -218,11 +218,12 @@ impl<B: Board> Office<'_, B> {
             if self.is_visiting(&user) {
                 continue;
             }
-            if self
-                .config
-                .user(&user)
-                .is_none_or(|user| user.source.is_none())
-            {
+            let stopped = |poller: &Poller| {
+                poller.user == user && poller.schedule.standing() == Standing::Stopped
+            };
+            // Another wrong login could lock the account.
+            let source = self.config.user(&user).map(|user| user.source.is_some());
+            if source != Some(true) || self.pollers.iter().any(stopped) {
                 if let Some(line) = self.lines.get_mut(at) {
                     line.maildrop.fetched(false);
                 }

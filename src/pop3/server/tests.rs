@@ -3,6 +3,9 @@
 mod limits;
 mod twin;
 
+use hal::faulty::{Faults, Faulty};
+use hal::{ByteStream, StreamError};
+
 use super::{EndReason, Options};
 use crate::link::{LINK_OCTETS, Link};
 use crate::pop3::reply::REPLY_OCTETS;
@@ -79,6 +82,55 @@ fn every_dialogue_is_the_same_at_every_chunk_and_every_drain() {
                 talk.run(input.as_bytes(), chunk, drain);
                 transcript.check(&talk, &format!("chunk {chunk}, drain {drain}"));
             }
+        }
+    }
+}
+
+/// The caller's end of the line: says its part as it is asked for, keeps what it hears.
+struct Peer {
+    input: Vec<u8>,
+    heard: Vec<u8>,
+}
+
+impl ByteStream for Peer {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
+        let count = buf.len().min(self.input.len());
+        buf[..count].copy_from_slice(&self.input[..count]);
+        self.input.drain(..count);
+        Ok(count)
+    }
+
+    fn write(&mut self, octets: &[u8]) -> Result<usize, StreamError> {
+        self.heard.extend(octets);
+        Ok(octets.len())
+    }
+}
+
+#[test]
+fn every_dialogue_is_the_same_over_a_port_that_takes_and_gives_as_it_likes() {
+    for transcript in transcripts() {
+        for seed in 0..100 {
+            let faults = Faults {
+                seed,
+                short: 200,
+                nothing: 100,
+                ..Faults::default()
+            };
+            let peer = Peer {
+                input: transcript.input().into_bytes(),
+                heard: Vec::new(),
+            };
+            let mut port = Faulty::new(peer, faults);
+            let mut talk = talk();
+            for _ in 0..20_000 {
+                talk.link.exchange(&mut port).unwrap();
+                talk.turn(0);
+                if talk.ended.is_some() {
+                    break;
+                }
+            }
+            talk.said = port.into_inner().heard;
+            transcript.check(&talk, &format!("seed {seed}"));
         }
     }
 }

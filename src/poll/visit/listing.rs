@@ -181,6 +181,11 @@ impl Run {
             let (Verdict::Known(slot) | Verdict::Rekeyed(slot)) = entry.verdict else {
                 continue;
             };
+            let row = round.mailbox.ledger().row(slot);
+            if row.is_none_or(|row| row.user != self.account) {
+                // A tombstone that gave way to another's mail while the store was busy.
+                continue;
+            }
             let lan = Row::when_listed(entry.seen);
             let written = round
                 .mailbox

@@ -24,8 +24,10 @@ pub(crate) mod gateway;
 pub(crate) mod maildir;
 pub(crate) mod mails;
 pub(crate) mod pop3;
+pub(crate) mod post;
 pub(crate) mod process;
 pub(crate) mod redial;
+pub(crate) mod strike;
 pub(crate) mod temp;
 
 use core::net::SocketAddr;

@@ -3,9 +3,9 @@
 //! The program runs unmodified. strace stops it where it enters a call, and lets SIGKILL in: that
 //! call is never made, all before it was. It counts each call in each thread apart.
 
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
 
 use super::process::Guard;
@@ -19,8 +19,10 @@ pub(crate) enum Class {
     Sync,
     /// Octets to the LAN server.
     Lan,
-    /// Octets to the caller.
-    Caller,
+    /// Octets of mail to the caller.
+    Body,
+    /// A short answer to the caller.
+    Reply,
     /// Anything else: the log, a wake-up, zeros for a new medium.
     Other,
 }
@@ -91,27 +93,32 @@ pub(crate) fn calls(trace: &Path, ends: Ends) -> Vec<(Class, Point)> {
 }
 
 fn class(name: &str, arguments: &str, ends: Ends) -> Class {
-    if name == "pwrite64" {
-        return Class::Write;
+    match name {
+        "pwrite64" => return Class::Write,
+        "fdatasync" | "fsync" => return Class::Sync,
+        _ => {}
     }
-    if name.ends_with("sync") || name == "fdatasync" {
-        return Class::Sync;
-    }
-    let to = arguments.split('>').collect::<Vec<_>>();
+    // 9<TCP:[from->to]>, ""..., 6: whose port stands on which side depends on who has called.
+    let (pair, rest) = arguments.split_once("]>").unwrap_or_default();
+    let pair = format!("{pair}]");
+    let octets = rest.trim_matches(|c: char| !c.is_ascii_digit());
+    let octets = octets.split(')').next().unwrap_or_default();
+    let octets: usize = octets.parse().unwrap_or(0);
     let end = |address: SocketAddr| format!(":{}", address.port());
-    // `<TCP:[from->to]>`: whose port stands on which side depends on who has called.
-    let pair = to.iter().take(2).copied().collect::<Vec<_>>().join(">");
-    if !pair.contains("TCP:") {
-        return Class::Other;
-    }
     if pair.contains(&format!("{}]", end(ends.lan))) {
         return Class::Lan;
     }
     if pair.contains(&format!("{}-", end(ends.phone))) {
-        return Class::Caller;
+        return if octets > REPLY {
+            Class::Body
+        } else {
+            Class::Reply
+        };
     }
     Class::Other
 }
 
+/// Longer than any answer but a mail, a listing or a header.
+const REPLY: usize = 100;
 /// All ways in which the program gives octets away.
 const CALLS: &str = "pwrite64,fdatasync,fsync,write,sendto,rename";

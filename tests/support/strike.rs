@@ -2,11 +2,17 @@
 //!
 //! The program runs unmodified. strace stops it where it enters a call, and lets SIGKILL in: that
 //! call is never made, all before it was. It counts each call in each thread apart.
+//!
+//! A slow call is one that a bad card holds up: the rest of the program goes on meanwhile, and does
+//! what it should not do before that call is made. Then the whole program is killed.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::thread;
 
 use super::process::Guard;
 
@@ -32,6 +38,8 @@ pub(crate) enum Class {
 pub(crate) struct Point {
     pub(crate) name: String,
     pub(crate) nth: usize,
+    /// The others go on for a while before the program is killed.
+    pub(crate) slow: bool,
 }
 
 /// Who is at the other end of the sockets.
@@ -49,17 +57,50 @@ pub(crate) fn start(
     trace: &Path,
     point: Option<&Point>,
 ) -> Guard {
+    // What is not there yet cannot be watched.
+    fs::write(trace, "").unwrap();
     // Not with --seccomp-bpf: the signal gets lost there.
-    Guard::start(Path::new("strace"), |command| {
+    let gateway = Guard::start(Path::new("strace"), |command| {
         command.args(["-f", "-qq", "-yy", "-s", "0", "-e", "signal=none"]);
         command
             .args(["-e", &format!("trace={CALLS}"), "-o"])
             .arg(trace);
-        if let Some(Point { name, nth }) = point {
-            command.args(["-e", &format!("inject={name}:signal=SIGKILL:when={nth}")]);
+        if let Some(Point { name, nth, slow }) = point {
+            let what = match slow {
+                true => format!("delay_enter={}", DELAY.as_micros()),
+                false => "signal=SIGKILL".into(),
+            };
+            command.args(["-e", &format!("inject={name}:{what}:when={nth}")]);
         }
         command.arg(program).args(arguments);
-    })
+    });
+    if let Some(point) = point.filter(|point| point.slow) {
+        let (point, trace) = (point.clone(), trace.to_owned());
+        thread::spawn(move || kill_slowly(&point, &trace));
+    }
+    gateway
+}
+
+/// Waits until the program has come to `point`, and a while longer; then kills it.
+fn kill_slowly(point: &Point, trace: &Path) {
+    // The trace goes with its directory, when the house is done.
+    while let Ok(text) = fs::read(trace) {
+        if let Some(thread) = caller_of(point, &String::from_utf8_lossy(&text)) {
+            thread::sleep(DELAY / 3);
+            // The thread is held up in its call: its number cannot be another's.
+            let _ = Command::new("kill").args(["-KILL", &thread]).status();
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The thread that has come to `point`.
+fn caller_of(point: &Point, trace: &str) -> Option<String> {
+    let calls = parse(trace).filter(|(_, name, _)| *name == point.name);
+    // Only what the medium's helper calls is ever slow: one thread.
+    let (thread, ..) = calls.skip(point.nth - 1).next()?;
+    Some(thread.to_owned())
 }
 
 /// The calls in `trace`, in their order, with the place of each in its own count.
@@ -68,17 +109,7 @@ pub(crate) fn calls(trace: &Path, ends: Ends) -> Vec<(Class, Point)> {
     let text = String::from_utf8_lossy(&text);
     let mut counts = BTreeMap::new();
     let mut calls = Vec::new();
-    for line in text.lines() {
-        // 4711  write(9<TCP:[127.0.0.1:40000->127.0.0.1:6110]>, ""..., 6) = 6
-        let Some((thread, call)) = line.trim_start().split_once(' ') else {
-            continue;
-        };
-        let Some((name, arguments)) = call.trim_start().split_once('(') else {
-            continue;
-        };
-        if !CALLS.split(',').any(|one| one == name) {
-            continue;
-        }
+    for (thread, name, arguments) in parse(&text) {
         let nth = counts
             .entry((thread.to_owned(), name.to_owned()))
             .or_insert(0);
@@ -86,10 +117,22 @@ pub(crate) fn calls(trace: &Path, ends: Ends) -> Vec<(Class, Point)> {
         let point = Point {
             name: name.to_owned(),
             nth: *nth,
+            slow: false,
         };
         calls.push((class(name, arguments, ends), point));
     }
     calls
+}
+
+/// Thread, name and arguments of each call.
+fn parse(trace: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    trace.lines().filter_map(|line| {
+        // 4711  write(9<TCP:[127.0.0.1:40000->127.0.0.1:6110]>, ""..., 6) = 6
+        let (thread, call) = line.trim_start().split_once(' ')?;
+        let (name, arguments) = call.trim_start().split_once('(')?;
+        let known = CALLS.split(',').any(|one| one == name);
+        known.then_some((thread, name, arguments))
+    })
 }
 
 fn class(name: &str, arguments: &str, ends: Ends) -> Class {
@@ -118,6 +161,8 @@ fn class(name: &str, arguments: &str, ends: Ends) -> Class {
     Class::Other
 }
 
+/// How long a slow call is held up: more than enough to answer a caller.
+const DELAY: Duration = Duration::from_millis(600);
 /// Longer than any answer but a mail, a listing or a header.
 const REPLY: usize = 100;
 /// All ways in which the program gives octets away.

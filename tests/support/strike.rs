@@ -97,9 +97,9 @@ fn kill_slowly(point: &Point, trace: &Path) {
 
 /// The thread that has come to `point`.
 fn caller_of(point: &Point, trace: &str) -> Option<String> {
-    let calls = parse(trace).filter(|(_, name, _)| *name == point.name);
+    let mut calls = parse(trace).filter(|(_, name, _)| *name == point.name);
     // Only what the medium's helper calls is ever slow: one thread.
-    let (thread, ..) = calls.skip(point.nth - 1).next()?;
+    let (thread, ..) = calls.nth(point.nth - 1)?;
     Some(thread.to_owned())
 }
 

@@ -47,8 +47,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_ringmail");
 /// Points of a run, unless `RINGMAIL_KILLS` says otherwise.
 const KILLS: usize = 40;
 /// Where they strike.
-const CLASSES: [Class; 5] = [
+const CLASSES: [Class; 6] = [
     Class::Write,
+    Class::Commit,
     Class::Sync,
     Class::Lan,
     Class::Body,
@@ -200,9 +201,13 @@ fn chosen(days: &[Day], count: usize) -> Vec<(&Day, Point)> {
         points.extend((0..wanted).map(|nth| {
             let at = (2 * nth + 1) * calls.len() / (2 * wanted);
             let mut point = calls[at].1.clone();
-            // Every other call of the medium is one that takes long first.
-            let helper = matches!(point.name.as_str(), "pwrite64" | "fdatasync");
-            point.slow = helper && nth % 2 == 1;
+            // What the medium's helper calls may take long first.
+            point.slow = match class {
+                Class::Commit => nth % 3 < 2,
+                Class::Write => nth % 2 == 1,
+                Class::Sync => point.name == "fdatasync" && nth % 2 == 1,
+                _ => false,
+            };
             (*day, point)
         }));
     }

@@ -21,6 +21,8 @@ use super::process::Guard;
 pub(crate) enum Class {
     /// A write to the medium.
     Write,
+    /// The last of them before a sync: what makes the others count.
+    Commit,
     /// A sync of the medium, or of a file that is made.
     Sync,
     /// Octets to the LAN server.
@@ -108,7 +110,7 @@ pub(crate) fn calls(trace: &Path, ends: Ends) -> Vec<(Class, Point)> {
     let text = fs::read(trace).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let mut counts = BTreeMap::new();
-    let mut calls = Vec::new();
+    let mut calls: Vec<(Class, Point)> = Vec::new();
     for (thread, name, arguments) in parse(&text) {
         let nth = counts
             .entry((thread.to_owned(), name.to_owned()))
@@ -119,7 +121,15 @@ pub(crate) fn calls(trace: &Path, ends: Ends) -> Vec<(Class, Point)> {
             nth: *nth,
             slow: false,
         };
-        calls.push((class(name, arguments, ends), point));
+        let class = class(name, arguments, ends);
+        let written = calls
+            .iter_mut()
+            .rev()
+            .find(|(class, _)| MEDIUM.contains(class));
+        if let (Class::Sync, Some((last @ Class::Write, _))) = (class, written) {
+            *last = Class::Commit;
+        }
+        calls.push((class, point));
     }
     calls
 }
@@ -161,6 +171,7 @@ fn class(name: &str, arguments: &str, ends: Ends) -> Class {
     Class::Other
 }
 
+const MEDIUM: [Class; 3] = [Class::Write, Class::Commit, Class::Sync];
 /// How long a slow call is held up: more than enough to answer a caller.
 const DELAY: Duration = Duration::from_millis(600);
 /// Longer than any answer but a mail, a listing or a header.

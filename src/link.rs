@@ -23,6 +23,8 @@ pub struct Link {
     received: u64,
     sent: u64,
     pending: usize,
+    /// The last exchange stopped reading for want of room.
+    filled: bool,
 }
 
 /// What one exchange moved, in octets.
@@ -60,6 +62,7 @@ impl Link {
             received: 0,
             sent: 0,
             pending: 0,
+            filled: false,
         }
     }
 
@@ -99,10 +102,19 @@ impl Link {
         self.received += moved.received as u64;
         self.sent += moved.sent as u64;
         self.pending = stream.pending();
+        self.filled = self.rx.room() == 0;
         if moved.received > 0 {
             return Ok(moved);
         }
         end.map(|()| moved)
+    }
+
+    /// Whether the last exchange left octets in the stream for want of room, for all it knows, and
+    /// there is room now. A stream wakes the loop only when it was read until it had no more: so
+    /// exchange again before sleeping.
+    #[must_use]
+    pub fn reads_on(&self) -> bool {
+        self.filled && self.rx.room() > 0
     }
 
     /// Forgets everything, for the next call or visit.
@@ -370,6 +382,72 @@ mod tests {
             errors += lines(&mut link, 255).len();
         }
         assert_eq!(errors, 1);
+    }
+
+    /// A stream that can give `left` more octets, and knows whether it was read to its end.
+    struct Source {
+        left: usize,
+        drained: bool,
+    }
+
+    impl ByteStream for Source {
+        fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
+            let n = self.left.min(buf.len());
+            self.left -= n;
+            self.drained = n == 0;
+            Ok(n)
+        }
+
+        fn write(&mut self, octets: &[u8]) -> Result<usize, StreamError> {
+            Ok(octets.len())
+        }
+    }
+
+    #[test]
+    fn a_stream_is_read_to_its_end_before_anyone_sleeps() {
+        for left in [0, 1, LINK_OCTETS - 1, LINK_OCTETS, 3 * LINK_OCTETS + 5] {
+            for taken in [1, 4000, LINK_OCTETS] {
+                let mut source = Source {
+                    left,
+                    drained: false,
+                };
+                let mut link = Link::new();
+                let mut total = 0;
+                // The loop may sleep when nothing moves and nobody reads on.
+                for _ in 0..=left + 2 {
+                    let moved = link.exchange(&mut source).unwrap();
+                    let n = link.peek().len().min(taken);
+                    link.consume(n);
+                    total += n;
+                    if moved.is_nothing() && !link.reads_on() && n == 0 {
+                        break;
+                    }
+                    // An engine that takes octets and tells of nothing.
+                    if moved.is_nothing() && !link.reads_on() {
+                        assert!(source.drained, "{left} {taken}");
+                    }
+                }
+                assert_eq!(total, left, "{taken} at a time");
+                assert!(source.drained, "{left} {taken}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_link_that_nobody_empties_lets_the_loop_sleep() {
+        let mut source = Source {
+            left: 3 * LINK_OCTETS,
+            drained: false,
+        };
+        let mut link = Link::new();
+        assert_eq!(link.exchange(&mut source).unwrap().received, LINK_OCTETS);
+        for _ in 0..3 {
+            assert!(!link.reads_on());
+            assert!(link.exchange(&mut source).unwrap().is_nothing());
+        }
+        link.consume(1);
+        assert!(link.reads_on(), "there is room again");
+        assert_eq!(link.exchange(&mut source).unwrap().received, 1);
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl<B: Board> Place<B> {
                 .exchange(&mut self.stream)
                 .is_ok_and(|octets| !octets.is_nothing());
         }
-        moved
+        moved || self.link.reads_on()
     }
 
     /// Prints what was logged since it looked last, without tearing the line being typed.

@@ -190,7 +190,8 @@ impl<B: Board> Office<'_, B> {
                 self.on_line_event(board, moment, at, event);
             }
         }
-        moved
+        let reads_on = |line: &Line<'_, B>| !line.closed && line.link.reads_on();
+        moved || self.lines.get(at).is_some_and(reads_on)
     }
 
     fn step_line(&mut self, moment: Moment, at: usize) -> Option<Event> {

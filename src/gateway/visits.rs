@@ -131,7 +131,7 @@ impl<B: Board> Office<'_, B> {
             // Whether it closed is seen in the next round.
             moved |= place.link.exchange(stream).is_ok_and(|o| !o.is_nothing());
         }
-        moved
+        moved || place.link.reads_on()
     }
 
     fn on_visit_ended(&mut self, moment: Moment, at: usize, report: Report) {

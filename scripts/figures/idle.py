@@ -1,0 +1,59 @@
+"""Nobody calls: what the gateway costs by being there."""
+
+import time
+
+from .caller import Caller
+from .dovecot import Dovecot
+from .line import Modem, user_of
+from .mails import thousand
+from .process import PROGRAM, Gateway, TempDir, free_port, memory_kib, wake_ups
+
+WATCHED_SECONDS = 60
+# fetchmail, mgetty and Dovecot for the same service, measured on Debian 12: see the README.
+PEER_WAKE_UPS = "fetchmail+mgetty 14.8"
+
+
+def take(report):
+    size = PROGRAM.stat().st_size / 1024
+    report.figure("idle: program, stripped", size, "KiB", at_most=2048, peer="Dovecot 11536+1452")
+    with TempDir() as directory:
+        phone = free_port()
+        with Dovecot(directory / "dovecot", thousand()) as dovecot, Modem() as modem:
+            source = user_of(f"127.0.0.1:{dovecot.port}")
+            quiet = f"line one device {modem.device}\nline two phone 127.0.0.1:{phone}\n{source}"
+            polling = f"line one phone 127.0.0.1:{free_port()}\n{source}user alice poll every 60s\n"
+            with Gateway(directory / "quiet", quiet) as gateway:
+                memory(report, gateway, phone, dovecot)
+                with Gateway(directory / "polling", polling) as poller:
+                    poller.says("user alice: ", 2)
+                    sleep_counts(report, gateway, poller)
+
+
+def memory(report, gateway, phone, dovecot):
+    time.sleep(1)
+    rss, pss = memory_kib(gateway.pid)
+    peer = f"Dovecot {dovecot.pss_kib():,}"
+    report.figure("idle: resident set, just started", rss, "KiB", at_most=6144)
+    report.figure("idle: proportional set, just started", pss, "KiB", at_most=4096, peer=peer)
+    gateway.attach("poll", "alice")
+    gateway.says("user alice: ", 2)
+    caller = Caller(phone, "alice", "ring")
+    caller.pipelined()
+    rss, pss = memory_kib(gateway.pid)
+    report.figure("idle: resident set, in a call, 1000 mails", rss, "KiB", at_most=8192)
+    report.figure("idle: proportional set, in a call, 1000 mails", pss, "KiB", at_most=6144)
+    caller.quit()
+
+
+def sleep_counts(report, quiet, poller):
+    """Both at once: a minute is long."""
+    # The call before has to be over, with all that follows a hang-up.
+    time.sleep(5)
+    before = [wake_ups(gateway.pid) for gateway in (quiet, poller)]
+    time.sleep(WATCHED_SECONDS)
+    after = [wake_ups(gateway.pid) for gateway in (quiet, poller)]
+    still, polls = (b - a for a, b in zip(before, after))
+    report.figure("idle: wake-ups in a minute, polls off", still, at_most=1)
+    report.figure(
+        "idle: wake-ups in a minute, a poll every minute", polls, at_most=60, peer=PEER_WAKE_UPS
+    )

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use hal::{Board, Medium, SyncState};
 use ringmail::config::{self, Config, LINES, VISITS};
@@ -9,7 +10,7 @@ use ringmail::gateway::{Gateway, Memory};
 use ringmail::mailbox::maildrop::Item;
 use ringmail::mailbox::{Ledger, Mailbox, Slot};
 use ringmail::poll::visit::Tables;
-use ringmail::reconcile::Listed;
+use ringmail::reconcile::{Key, Listed};
 use ringmail::store::{self, Buffers, Content, Geometry, MountError, Segment, Space, Store};
 
 use crate::arguments::{RunOptions, StoreVerb};
@@ -48,12 +49,15 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
     let store = open_store(&mut board, medium, memory, &mut ledger)
         .map_err(|error| format!("store {}: {error}", path.display()))?;
     let mailbox = Mailbox::new(ledger, store);
+    let [a, b, c, d] = lend(&LISTINGS);
     let memory = Memory {
-        maildrops: core::array::from_fn::<_, LINES, _>(|_| lend(LISTED, Item::default())),
-        visits: core::array::from_fn::<_, VISITS, _>(|_| Tables {
-            listing: lend(LISTED, Listed::default()),
-            order: lend(LISTED, 0),
-            matched: lend(ROWS / 32 + 1, 0),
+        maildrops: lend(&MAILDROPS)
+            .each_mut()
+            .map(|items| items.as_mut_slice()),
+        visits: [a, b, c, d].map(|listing| Tables {
+            listing,
+            order: zeros(LISTED),
+            matched: zeros(ROWS / 32 + 1),
         }),
     };
     let mut gateway = Box::new(Gateway::new(
@@ -190,7 +194,7 @@ struct StoreMemory {
 impl StoreMemory {
     fn new() -> Self {
         Self {
-            segments: lend(SEGMENTS, Segment::default()),
+            segments: vec![Segment::default(); SEGMENTS].leak(),
             buffers: Box::leak(Box::new(Buffers::EMPTY)),
         }
     }
@@ -205,10 +209,23 @@ impl StoreMemory {
 
 fn new_ledger() -> Ledger<'static> {
     let index = (2 * ROWS).next_power_of_two();
-    Ledger::new(lend(ROWS, Slot::default()), lend(index, 0))
+    Ledger::new(lend(&SLOTS).as_mut_slice(), zeros(index))
 }
 
-/// Memory for the life of the program.
-fn lend<T: Clone>(length: usize, value: T) -> &'static mut [T] {
-    vec![value; length].leak()
+// The large tables. All of them are zeros to begin with, so they are no part of the program's
+// file, and a page of them takes memory only once it is written to.
+static SLOTS: Mutex<[Slot; ROWS]> = Mutex::new([Slot::Vacant; ROWS]);
+static MAILDROPS: Mutex<[[Item; LISTED]; LINES]> = Mutex::new([[Item::EMPTY; LISTED]; LINES]);
+static LISTINGS: Mutex<[[Listed; LISTED]; VISITS]> =
+    Mutex::new([[Listed::new(Key([0; 2]), 0); LISTED]; VISITS]);
+
+/// A table, for the life of the program.
+fn lend<T>(table: &'static Mutex<T>) -> &'static mut T {
+    let lock = table.try_lock().expect("each table is lent once");
+    &mut *Box::leak(Box::new(lock))
+}
+
+/// Zeros, for the life of the program; untouched until they are written to.
+fn zeros(length: usize) -> &'static mut [u32] {
+    vec![0; length].leak()
 }

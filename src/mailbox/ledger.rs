@@ -14,7 +14,11 @@ use super::index::{self, Entry, FORMAT};
 use super::row::{Lan, Row, Taken};
 
 /// A slot of the table.
+///
+/// With a tag of its own, a vacant slot is zero: a table of them that the system gives zeroed need
+/// not be written to before it is used. In a niche of [`Row`] it would be anything.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(u8)]
 pub enum Slot {
     /// Nothing; the next free slot, if any.
     #[default]

@@ -36,6 +36,18 @@ pub struct Item {
     taken: bool,
 }
 
+impl Item {
+    /// No message: all zeros, so that large tables need not be written to before they are used.
+    pub const EMPTY: Self = Self {
+        slot: 0,
+        uid: 0,
+        size: 0,
+        deleted: false,
+        sent: false,
+        taken: false,
+    };
+}
+
 /// A maildrop, open or not, over lent memory for its messages.
 #[derive(Debug)]
 pub struct Maildrop<'a> {

@@ -99,6 +99,7 @@ impl<B: Board> Office<'_, B> {
                 Err(_) => closed = true,
             }
         }
+        let waiting = place.link.peek().len();
         let mut ended = None;
         while let Some(event) = place.visit.step(
             moment.now,
@@ -114,6 +115,8 @@ impl<B: Board> Office<'_, B> {
                 break;
             }
         }
+        // Where the link was full nothing was read, and nothing would wake us for what is behind.
+        moved |= place.link.peek().len() < waiting;
         if closed
             && ended.is_none()
             && let Some(Event::Ended(report)) = place.visit.closed(&mut self.mailbox)
@@ -218,12 +221,10 @@ impl<B: Board> Office<'_, B> {
             if self.is_visiting(&user) {
                 continue;
             }
-            let stopped = |poller: &Poller| {
-                poller.user == user && poller.schedule.standing() == Standing::Stopped
-            };
-            // Another wrong login could lock the account.
-            let source = self.config.user(&user).map(|user| user.source.is_some());
-            if source != Some(true) || self.pollers.iter().any(stopped) {
+            // Without a source, or with one that refuses the login: another try could lock the
+            // account.
+            let poller = self.pollers.iter().find(|poller| poller.user == user);
+            if poller.is_none_or(|poller| poller.schedule.standing() == Standing::Stopped) {
                 if let Some(line) = self.lines.get_mut(at) {
                     line.maildrop.fetched(false);
                 }
@@ -331,9 +332,7 @@ impl<B: Board> Office<'_, B> {
         let config = &self.config;
         self.pollers.retain(|poller| {
             let user = config.user(&poller.user);
-            user.is_some_and(|user| {
-                user.source.is_some() && poller.source == user.source && poller.poll == user.poll
-            })
+            user.is_some_and(|user| user.source == poller.source && user.poll == poller.poll)
         });
         for user in &self.config.users {
             let known = self.pollers.iter().any(|poller| poller.user == user.name);

@@ -217,22 +217,29 @@ impl Run {
             self.report.failure = Some(Failure::Consumes);
         }
         if untested && chosen > 0 && !matches!(goal, Goal::Fetch(_)) {
-            self.keep_one(round);
+            self.keep_one(round, first);
         }
         Ok(self.enter(State::Looking(Looking::new(true))))
     }
 
-    /// Leaves one mail to copy, the oldest that was chosen (so that own UIDs rise with age), and
-    /// nothing to enter: the source is not tested yet.
-    pub(super) fn keep_one<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
+    /// Leaves one mail to copy and nothing to enter: the source is not tested yet. It is the oldest
+    /// that is to be offered, though it may be too old for the share: own UIDs rise with age.
+    fn keep_one<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>, first: bool) {
         self.probe = true;
+        let share = round.mailbox.share(round.user.share);
+        let (start, today) = (round.user.start, round.day);
         let mut kept = false;
         for entry in self.listing(round) {
-            if kept || entry.errand != Errand::Copy {
-                entry.errand = Errand::Nothing;
-            } else {
+            let offered = entry.errand == Errand::Copy
+                || entry.errand == Errand::Header
+                    && entry.size.is_some_and(|size| u64::from(size) <= share)
+                    && !(first && is_skipped(start, today, entry.day));
+            entry.errand = if offered && !kept {
                 kept = true;
-            }
+                Errand::Copy
+            } else {
+                Errand::Nothing
+            };
         }
     }
 

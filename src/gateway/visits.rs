@@ -99,7 +99,6 @@ impl<B: Board> Office<'_, B> {
                 Err(_) => closed = true,
             }
         }
-        let waiting = place.link.peek().len();
         let mut ended = None;
         while let Some(event) = place.visit.step(
             moment.now,
@@ -115,8 +114,6 @@ impl<B: Board> Office<'_, B> {
                 break;
             }
         }
-        // Where the link was full nothing was read, and nothing would wake us for what is behind.
-        moved |= place.link.peek().len() < waiting;
         if closed
             && ended.is_none()
             && let Some(Event::Ended(report)) = place.visit.closed(&mut self.mailbox)

@@ -14,6 +14,7 @@ use support::caller::{Caller, Then};
 use support::corpus::{self, Mail, Quirk};
 use support::dovecot::{Dovecot, Settings};
 use support::gateway::{Gateway, VirtualModem, user_of};
+use support::maildir::Snapshot;
 use support::mails::assert_same;
 use support::pop3::{self, Session};
 
@@ -50,23 +51,37 @@ fn octets(mails: Vec<pop3::Mail>) -> Vec<Vec<u8>> {
     mails.into_iter().map(|mail| mail.octets).collect()
 }
 
+/// The same mails by the phone number, which are kept, and by the terminal of a modem, which are
+/// deleted then.
 fn caller_gets_all(caller: Caller, seed: u64) {
     let wanted = |quirk| dovecot_sends(quirk) && caller.preserves(quirk);
     let mails = corpus::mails(seed, 40, wanted);
-    let (mut dovecot, gateway) = house(Settings::default(), &mails);
-    let account = gateway.account("alice");
-    // The first visit copies; the caller's own then finds everything as it is.
-    assert_eq!(listen(&account).len(), 40);
-    let before = dovecot.maildir("alice").snapshot();
+    let mut dovecot = Dovecot::start(Settings::default());
+    for mail in &mails {
+        dovecot.maildir("alice").deliver(&mail.stored);
+    }
+    let modem = VirtualModem::start(&[]);
+    let line = format!("line two device {}\n", modem.tty().display());
+    let gateway = Gateway::start(&(line + &user_of(&dovecot.account("alice"))));
+    let phone = gateway.account("alice");
+    let terminal = Account {
+        address: modem.phone(),
+        ..phone.clone()
+    };
     let expected: Vec<_> = mails
         .iter()
         .map(|mail| caller.stores(&sent_by_dovecot(mail)))
         .collect();
-    assert_same(&caller.call(&account, 40, Then::Delete), &expected);
+    assert_same(&caller.call(&phone, 40, Then::Keep), &expected);
+    // A caller is gone before the modem has hung up.
+    gateway.wait_for_ends(1);
+    let before = dovecot.maildir("alice").snapshot();
+    assert_same(&caller.call(&terminal, 40, Then::Delete), &expected);
+    gateway.wait_for_ends(2);
     // What was taken is not sent again, and the server knows nothing of it.
-    assert_eq!(octets(listen(&account)), [[0; 0]; 0]);
+    assert_eq!(octets(listen(&phone)), [[0; 0]; 0]);
     assert_eq!(dovecot.maildir("alice").snapshot().mails, before.mails);
-    let counts = dovecot.counts(2);
+    let counts = dovecot.counts(3);
     assert_eq!(counts.deleted, 0);
     assert_eq!(counts.top + counts.retr, 40, "each was copied once");
 }
@@ -232,18 +247,92 @@ fn the_server_is_away_and_the_caller_gets_what_was_copied() {
     assert_eq!(listen(&account), first);
 }
 
+/// How many mails the largest test has; `RINGMAIL_MAILS` in the environment says another number.
+fn many() -> usize {
+    let wanted = std::env::var("RINGMAIL_MAILS").ok();
+    wanted.map_or(1000, |number| number.parse().expect("a number"))
+}
+
 #[test]
-fn over_a_serial_line_it_is_the_same() {
-    let mails = corpus::mails(22, 20, dovecot_sends);
-    let mut dovecot = Dovecot::start(Settings::default());
+fn a_thousand_mails_come_as_the_server_sends_them_and_it_notices_nothing() {
+    let count = many().max(100);
+    let mails = corpus::bounded(23, count, 22 << 20, dovecot_sends);
+    let mut dovecot = Dovecot::start(Settings {
+        no_flag_updates: true,
+        ..Settings::default()
+    });
     for mail in &mails {
         dovecot.maildir("alice").deliver(&mail.stored);
     }
-    let modem = VirtualModem::start(&[]);
-    let line = format!("line two device {}\n", modem.tty().display());
-    let gateway = Gateway::start(&(line + &user_of(&dovecot.account("alice"))));
-    let mut account = gateway.account("alice");
-    account.address = modem.phone();
-    let expected: Vec<_> = mails.iter().map(sent_by_dovecot).collect();
-    assert_same(&octets(listen(&account)), &expected);
+    let lan = dovecot.account("alice");
+    // The second login still writes down what the first saw.
+    let sent = octets(pop3::fetch(&lan).unwrap());
+    assert_eq!(octets(pop3::fetch(&lan).unwrap()), sent);
+    let before = dovecot.maildir("alice").snapshot();
+    let gateway = Gateway::start(&user_of(&lan));
+    let account = gateway.account("alice");
+
+    let mut session = Session::login(&account).unwrap();
+    let first = session.all().unwrap();
+    assert!(first.iter().all(|mail| mail.listed == mail.octets.len()));
+    assert!(octets(first.clone()) == sent, "in the server's own order");
+    // Every fourth is taken.
+    for number in (1..=count).step_by(4) {
+        session.ask(&format!("DELE {number}")).unwrap();
+    }
+    session.quit().unwrap();
+    let after = dovecot.maildir("alice").snapshot();
+    assert_eq!(after.places, before.places, "no trace");
+    assert!(after.mails == before.mails, "no trace");
+    // Its own notes of what was asked, `dovecot.index.log`, may grow; its list of unique-ids not.
+    let notes = |path: &std::path::Path| path.to_string_lossy().starts_with("dovecot.index");
+    let others = |snapshot: Snapshot| {
+        let others = snapshot.others.into_iter();
+        others.filter(|(path, _)| !notes(path)).collect::<Vec<_>>()
+    };
+    assert_eq!(others(after), others(before), "no trace");
+
+    // At the desk some are deleted and some are filed away; others come.
+    let names = dovecot.maildir("alice").names();
+    for at in (1..count).step_by(10) {
+        dovecot.maildir("alice").remove(&names[at]);
+    }
+    for at in (2..count).step_by(20) {
+        dovecot.maildir("alice").file_away(&names[at]);
+    }
+    // One with the header of a mail that has gone would be held for that mail under a new id.
+    let mut new = corpus::mails(24, 10, |quirk| {
+        matches!(quirk, Quirk::Plain | Quirk::EightBit | Quirk::DotLines)
+    });
+    for (number, mail) in new.iter_mut().enumerate() {
+        let id = format!("Message-ID: <{number}@new.example>\n");
+        mail.stored.splice(0..0, id.into_bytes());
+    }
+    for mail in &new {
+        dovecot.maildir("alice").deliver(&mail.stored);
+    }
+    let stays = |at: &usize| at % 4 != 0 && at % 10 != 1 && at % 20 != 2;
+    let old: Vec<_> = (0..count).filter(stays).collect();
+    let mut session = Session::login(&account).unwrap();
+    let second = session.all().unwrap();
+    assert_eq!(second.len(), old.len() + new.len());
+    let (known, fresh) = second.split_at(old.len());
+    let same = old.iter().zip(known).all(|(&at, mail)| first[at] == *mail);
+    assert!(same, "under the same unique-ids");
+    let expected: Vec<_> = new.iter().map(sent_by_dovecot).collect();
+    assert_same(&octets(fresh.to_vec()), &expected);
+    for number in 1..=second.len() {
+        session.ask(&format!("DELE {number}")).unwrap();
+    }
+    session.quit().unwrap();
+    assert_eq!(octets(listen(&account)), [[0; 0]; 0]);
+
+    let counts = dovecot.counts(5);
+    assert_eq!((counts.retr, counts.deleted), (2 * count, 0), "{counts:?}");
+    // A new id may be looked at (TOP n 0) before it is copied; an old one never is.
+    let copied = count + new.len();
+    assert!(
+        (copied..=copied + new.len()).contains(&counts.top),
+        "each was copied once: {counts:?}"
+    );
 }

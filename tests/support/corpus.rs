@@ -111,6 +111,25 @@ pub(crate) fn mails(seed: u64, count: usize, wanted: impl Fn(Quirk) -> bool) -> 
     mails
 }
 
+/// As [`mails`], but no more than `total` octets of the ordinary ones: what does not fit is cut to
+/// 1 KiB.
+pub(crate) fn bounded(
+    seed: u64,
+    count: usize,
+    total: usize,
+    wanted: impl Fn(Quirk) -> bool,
+) -> Vec<Mail> {
+    let mut mails = mails(seed, count, wanted);
+    let mut left = total;
+    for mail in &mut mails {
+        if mail.stored.len() > left {
+            mail.stored.truncate(1024);
+        }
+        left = left.saturating_sub(mail.stored.len());
+    }
+    mails
+}
+
 fn odd(quirk: Quirk, number: usize, random: &mut Random) -> Vec<u8> {
     let mut mail = header(number, quirk);
     let begun = mail.len();

@@ -138,6 +138,20 @@ impl Dovecot {
     pub(crate) fn stop(&mut self) {
         self.process.terminate();
     }
+
+    /// Starts it again where it was.
+    pub(crate) fn start_again(&mut self) {
+        let config = self.dir.join("dovecot.conf");
+        self.process = Guard::start(Path::new(PROGRAM), |command| {
+            command.arg("-F").arg("-c").arg(&config);
+        });
+        wait_until("Dovecot", || Session::connect(self.pop3).ok());
+    }
+
+    /// All it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
 }
 
 impl Drop for Dovecot {

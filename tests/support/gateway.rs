@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use super::Account;
-use super::process::{Guard, wait_until};
+use super::process::{Guard, run, run_well, wait_until};
 use super::redial::redial;
 use super::temp::{TempDir, free_address};
 
@@ -26,13 +26,18 @@ impl Gateway {
     /// Starts board `host` with one line that has a phone number, a ring of 64 MiB, and the lines
     /// of configuration in `config`; waits until it is ready.
     pub(crate) fn start(config: &str) -> Self {
+        Self::with_ring("64M", config)
+    }
+
+    /// The same with a ring of `size`.
+    pub(crate) fn with_ring(size: &str, config: &str) -> Self {
         let dir = TempDir::new();
         // Somebody else may take the port between our look and the gateway's.
         for _ in 0..5 {
             let phone = free_address();
             let (ring, text) = (dir.join("ring"), dir.join("ringmail.conf"));
             let config = format!(
-                "hostname gateway\nstore {} size 64M\nline one phone {phone}\n{config}\n",
+                "hostname gateway\nstore {} size {size}\nline one phone {phone}\n{config}\n",
                 ring.display()
             );
             fs::write(&text, config).unwrap();
@@ -60,6 +65,64 @@ impl Gateway {
     /// Its state directory.
     pub(crate) fn state(&self) -> PathBuf {
         self.dir.join("state")
+    }
+
+    /// The file its configuration was read from.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.join("ringmail.conf")
+    }
+
+    /// What its console answers to one command, as its operator asks from a shell.
+    pub(crate) fn attach(&self, command: &str) -> String {
+        let output = run_well(PROGRAM, self.dir.path(), |attach| {
+            attach.args(["attach", "--state"]).arg(self.state());
+            attach.args(command.split(' '));
+        });
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Asks the console for `command` until the answer has `words` in it; gives that answer.
+    pub(crate) fn wait_for(&self, command: &str, words: &str) -> String {
+        wait_until(words, || {
+            let answer = self.attach(command);
+            answer.contains(words).then_some(answer)
+        })
+    }
+
+    /// Visits the LAN server for `user` now, and waits for the end of that visit.
+    pub(crate) fn poll(&self, user: &str) {
+        let visits = |log: Vec<String>| log.iter().filter(|line| line.contains("visit")).count();
+        let before = visits(self.log());
+        self.attach(&format!("poll {user}"));
+        wait_until("the visit", || (visits(self.log()) > before).then_some(()));
+    }
+
+    /// Waits until `calls` calls have ended since its start, as it sees them.
+    pub(crate) fn wait_for_ends(&self, calls: usize) {
+        let ends = |log: &[String]| {
+            log.iter()
+                .filter(|line| line.contains("call ended"))
+                .count()
+        };
+        wait_until("the end of the call", || {
+            (ends(&self.log()) >= calls).then_some(())
+        });
+    }
+
+    /// Reads the store of a gateway that does not run; false if there is damage.
+    pub(crate) fn verify(&self) -> (bool, String) {
+        let output = run(PROGRAM, self.dir.path(), |verify| {
+            verify.args(["store", "verify"]).arg(self.dir.join("ring"));
+        });
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.success(), text)
+    }
+
+    /// Ends it by SIGTERM, and starts it again on what it left.
+    pub(crate) fn restart(&mut self) {
+        assert!(self.terminate().success(), "SIGTERM ends it cleanly");
+        self.process = start(&self.dir);
+        assert!(self.process.says("ready"), "it starts again");
     }
 
     /// Ends it by SIGTERM.
@@ -110,6 +173,17 @@ user {user} poll off
 user {user} poll at-login 60s
 "
     )
+}
+
+/// What `ringmail check` says of a configuration, and whether it finds no fault.
+pub(crate) fn check(text: &str) -> (bool, String) {
+    let dir = TempDir::new();
+    fs::write(dir.join("conf"), text).unwrap();
+    let output = run(PROGRAM, dir.path(), |check| {
+        check.args(["check", "conf"]);
+    });
+    let said = String::from_utf8(output.stdout).unwrap();
+    (output.status.success(), said)
 }
 
 /// A virtual Hayes modem: a terminal at one end, a phone number at the other.

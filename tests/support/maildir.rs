@@ -1,6 +1,6 @@
 //! A Maildir as a mail server and its owner leave it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ pub(crate) struct Snapshot {
     pub(crate) mails: BTreeMap<String, (String, u64)>,
     /// The server's own files (indices, lists of unique-ids): a digest of each.
     pub(crate) others: BTreeMap<PathBuf, u64>,
+    /// Where each mail lies.
+    pub(crate) places: BTreeSet<PathBuf>,
 }
 
 impl Maildir {
@@ -57,6 +59,15 @@ impl Maildir {
         fs::remove_file(self.find(name)).unwrap();
     }
 
+    /// Moves a mail to another folder, as its owner does who files it at the desk.
+    pub(crate) fn file_away(&self, name: &str) {
+        let folder = self.path.join(".Archive/cur");
+        fs::create_dir_all(&folder).unwrap();
+        self.give(&self.path.join(".Archive"));
+        self.give(&folder);
+        fs::rename(self.find(name), folder.join(name)).unwrap();
+    }
+
     /// Sets `\Seen`, as its owner does who read it at the desk by IMAP.
     pub(crate) fn mark_read(&self, name: &str) {
         let read = self.path.join("cur").join(format!("{name}:2,S"));
@@ -73,6 +84,7 @@ impl Maildir {
         let mut snapshot = Snapshot {
             mails: BTreeMap::new(),
             others: BTreeMap::new(),
+            places: BTreeSet::new(),
         };
         self.look(&self.path, &mut snapshot);
         snapshot
@@ -94,6 +106,7 @@ impl Maildir {
                     .mails
                     .insert(name.to_owned(), (flags.to_owned(), content));
                 assert_eq!(there, None, "{name} is there twice");
+                snapshot.places.insert(inside.to_owned());
             } else {
                 snapshot.others.insert(inside.to_owned(), content);
             }

@@ -28,7 +28,8 @@ fn connect(mut caller: TcpStream, phone: SocketAddr) {
         let mut line = TcpStream::connect(phone).ok()?;
         line.set_read_timeout(Some(PATIENCE)).unwrap();
         let greeted = line.read(&mut greeting).ok().filter(|&n| n > 0)?;
-        Some((line, greeted))
+        // The exchange itself says BUSY, and nothing more.
+        (!greeting.starts_with(b"BUSY")).then_some((line, greeted))
     });
     line.set_read_timeout(None).unwrap();
     caller.set_nodelay(true).unwrap();

@@ -199,6 +199,13 @@ impl Session {
         self.modem.state()
     }
 
+    /// Whether stepping makes a message ready that the caller asked for.
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        let call = self.call.as_ref().filter(|_| self.modem.online());
+        call.is_some_and(|call| call.server.is_opening())
+    }
+
     /// Whether a caller is on the line.
     #[must_use]
     pub fn in_call(&self) -> bool {

@@ -88,7 +88,7 @@ impl<'a, B: Board> Line<'a, B> {
     }
 
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        if self.maildrop.is_checking() {
+        if self.session.is_opening() && self.maildrop.is_checking() {
             // A piece a turn: whoever else has octets is served between two of them.
             return Some(now);
         }

@@ -259,6 +259,12 @@ impl Server {
         matches!(self.state, State::Quitting | State::Closing(_))
     }
 
+    /// Whether the maildrop is asked to make a message ready.
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening { .. })
+    }
+
     /// When to step though nothing happened; `None` when that would change nothing.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

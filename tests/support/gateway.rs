@@ -137,6 +137,11 @@ impl Gateway {
         assert!(self.process.says("ready"), "it starts again");
     }
 
+    /// Waits until it has logged `word`; false if it ended instead.
+    pub(crate) fn says(&mut self, word: &str) -> bool {
+        self.process.says(word)
+    }
+
     /// What it has logged up to now.
     pub(crate) fn log(&self) -> Vec<String> {
         self.process.said()

@@ -543,24 +543,3 @@ fn fig_3(order: [&str; 2], other: &str, other_held: bool) {
         );
     }
 }
-
-/// Larger than what is verified at one step, on a line without circuits to look at: nothing but the
-/// verification itself asks for another turn.
-#[test]
-fn a_large_mail_is_verified_without_waiting_for_anything() {
-    let mut house = House::with_store(1, CONFIG, &large());
-    house.line("a", 115_200, false);
-    let net = house.world.net().clone();
-    let mut post = net.post();
-    post.open_account("anna", "blau");
-    let huge = mail("id1", 700_000);
-    post.deliver("anna", &id_of(&huge), &huge);
-    drop(post);
-    house.power(|on| {
-        on.run_until_ready();
-        let record = on.whole_call("a", plan(take_all(true)));
-        assert!(record.quit_read, "{record:?}");
-        let sizes: Vec<_> = record.mails.values().map(Vec::len).collect();
-        assert_eq!(sizes, [huge.len()]);
-    });
-}

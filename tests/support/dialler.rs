@@ -55,6 +55,8 @@ pub(crate) struct Record {
     pub(crate) connected: Option<Instant>,
     pub(crate) greeted: Option<Instant>,
     pub(crate) admitted: Option<Instant>,
+    /// The unique-id listing had come whole.
+    pub(crate) listed: Option<Instant>,
     /// `-ERR`, with what it answered.
     pub(crate) refusals: Vec<(Instant, Say, String)>,
     /// Own UIDs by message-number.
@@ -157,7 +159,7 @@ impl Dialler {
             }
             let body = self.body.take().unwrap();
             let said = self.unanswered.pop_front().unwrap().unwrap();
-            self.got(&said, body);
+            self.got(now, &said, body);
             return;
         }
         let text = String::from_utf8_lossy(line).trim_end().to_owned();
@@ -209,7 +211,7 @@ impl Dialler {
         self.unanswered.pop_front();
     }
 
-    fn got(&mut self, said: &Say, body: Vec<u8>) {
+    fn got(&mut self, now: Instant, said: &Say, body: Vec<u8>) {
         let mut record = self.record.borrow_mut();
         match *said {
             Say::Retr(n) => {
@@ -219,6 +221,7 @@ impl Dialler {
                 record.tops.insert(n, body);
             }
             Say::Uidl => {
+                record.listed = Some(now);
                 let text = String::from_utf8(body).unwrap();
                 record.uids = text
                     .lines()

@@ -52,6 +52,17 @@ impl Disk {
         self.due.set(None);
     }
 
+    /// Damages the medium: these bits of the octet at `offset` are flipped.
+    ///
+    /// # Panics
+    /// If the medium ends before `offset`, or not all that was written is durable.
+    pub fn flip(&self, offset: usize, bits: u8) {
+        assert_eq!(self.medium.borrow().undurable(), 0, "a medium at rest");
+        let mut image = self.image();
+        image[offset] ^= bits;
+        self.replace(SimMedium::from_image(image));
+    }
+
     /// What reading gives, all of it.
     #[must_use]
     pub fn image(&self) -> Vec<u8> {

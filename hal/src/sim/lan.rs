@@ -245,6 +245,7 @@ impl Wire {
             let micros = (count as u64).saturating_mul(1_000_000) / self.rate;
             self.free_at = self.free_at.max(now) + Duration::from_micros(micros);
             self.carried += count as u64;
+            post.count_octets(count as u64);
             self.down.push_back((self.free_at + self.latency, piece));
         }
     }

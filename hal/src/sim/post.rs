@@ -70,6 +70,8 @@ pub struct Mail {
     pub asked: Asked,
     /// It is still there.
     pub present: bool,
+    /// It was fetched from a server that then lists it no more.
+    consumed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +79,8 @@ struct Account {
     password: String,
     mails: Vec<Mail>,
     locked: bool,
+    /// Sessions that were let in.
+    logins: u32,
     /// Listings that went out whole.
     listings: u32,
 }
@@ -96,6 +100,7 @@ pub struct Post {
     /// Whether `QUIT` removes what was fetched whole.
     pub consumes: bool,
     connections: u32,
+    octets: u64,
 }
 
 impl Default for Post {
@@ -108,6 +113,7 @@ impl Default for Post {
             pipelining: true,
             consumes: false,
             connections: 0,
+            octets: 0,
         }
     }
 }
@@ -127,6 +133,7 @@ impl Post {
             octets: octets.to_vec(),
             asked: Asked::default(),
             present: true,
+            consumed: false,
         });
     }
 
@@ -141,6 +148,20 @@ impl Post {
     pub fn remove(&mut self, login: &str, uidl: &str) {
         for mail in self.mails_mut(login).filter(|mail| mail.uidl == uidl) {
             mail.present = false;
+        }
+    }
+
+    /// A mail that was removed is listed again: a backup was restored, or a listing had lied.
+    pub fn put_back(&mut self, login: &str, uidl: &str) {
+        for mail in self.mails_mut(login).filter(|mail| mail.uidl == uidl) {
+            mail.present = true;
+        }
+    }
+
+    /// Every mail of the account gets the unique-id that `rename` makes of its old one.
+    pub fn renumber(&mut self, login: &str, rename: impl Fn(&str) -> String) {
+        for mail in self.mails_mut(login) {
+            mail.uidl = rename(&mail.uidl);
         }
     }
 
@@ -172,6 +193,18 @@ impl Post {
             .map_or(0, |account| account.listings)
     }
 
+    /// Sessions of the account that were let in.
+    #[must_use]
+    pub fn logins(&self, login: &str) -> u32 {
+        self.accounts.get(login).map_or(0, |account| account.logins)
+    }
+
+    /// Octets that went out, on all connections together.
+    #[must_use]
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
     /// Connections that were asked for, whatever became of them.
     #[must_use]
     pub fn connections(&self) -> u32 {
@@ -180,6 +213,10 @@ impl Post {
 
     pub(super) fn count_connection(&mut self) {
         self.connections += 1;
+    }
+
+    pub(super) fn count_octets(&mut self, count: u64) {
+        self.octets += count;
     }
 
     fn mails_mut(&mut self, login: &str) -> impl Iterator<Item = &mut Mail> {
@@ -301,8 +338,10 @@ impl Session {
             return;
         }
         account.locked = true;
+        account.logins += 1;
         let present = account.mails.iter().enumerate();
-        let places = present.filter(|(_, mail)| mail.present).map(|(at, _)| at);
+        let present = present.filter(|(_, mail)| mail.present && !mail.consumed);
+        let places = present.map(|(at, _)| at);
         self.open = Some((self.user.clone(), places.collect()));
         say(out, "+OK");
     }

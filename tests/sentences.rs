@@ -588,6 +588,55 @@ fn sentence_2_8_damage_that_appears_after_the_reply_is_never_ended_by_a_dot() {
 }
 
 #[test]
+fn sentence_2_9_what_was_evicted_is_offered_and_fetched() {
+    let house = House::with_store(1, CONFIG, &geometry(6));
+    house_with(house, &[]).power(|on| {
+        on.run_until_ready();
+        let all: Vec<String> = (1..=9).map(|n| format!("id{n}")).collect();
+        for id in &all {
+            deliver(on, id, 6000);
+            visit(on);
+        }
+        let held = |on: &Running<'_, '_>| {
+            let has = |id: &&String| facts(on, id) == HERE;
+            all.iter().filter(has).cloned().collect::<Vec<_>>()
+        };
+        // The newest are held, in a row; the others wait on the server.
+        let newest = held(on);
+        assert!((3..9).contains(&newest.len()), "{newest:?}");
+        assert!(all.ends_with(&newest), "{newest:?}");
+        // While the maildrop is open it holds its copies: there is no room for another one.
+        let first = 10 - newest.len() as u32;
+        let mut call: Vec<Say> = (1..first).map(Say::Retr).collect();
+        call.extend((first..=9).flat_map(|n| [Say::Retr(n), Say::Dele(n)]));
+        call.push(Say::Quit);
+        let record = on.whole_call("a", says(&call));
+        assert!(record.uids.len() == 9 && record.quit_read, "{record:?}");
+        assert!(!record.refusals.is_empty(), "{record:?}");
+        for (_, said, text) in &record.refusals {
+            let evicted = matches!(said, Say::Retr(n) if *n < first);
+            assert!(evicted && text.starts_with("-ERR [SYS/TEMP]"), "{text}");
+        }
+        for (&n, octets) in &record.mails {
+            assert!(*octets == mail(&all[n as usize - 1], 6000), "{n}");
+        }
+        assert!((first..=9).all(|n| record.mails.contains_key(&n)));
+        // What was taken makes room.
+        assert_eq!(takes_all(on), all[..9 - newest.len()]);
+        assert_eq!(offered(on), [""; 0]);
+        for id in &all {
+            let evicted = !newest.contains(id);
+            // At most once in vain.
+            let most = if evicted { 3 } else { 1 };
+            assert!(
+                (1 + u32::from(evicted)..=most).contains(&copies(on, id)),
+                "{id}"
+            );
+        }
+    });
+}
+
+#[test]
 fn sentence_2_9_copies_of_an_open_maildrop_and_ours_outlast_the_ring() {
     let config = format!("{CONFIG}{BERT}");
     for consumes in [false, true] {
@@ -625,6 +674,26 @@ fn sentence_2_9_copies_of_an_open_maildrop_and_ours_outlast_the_ring() {
             assert!(row(on, "id1").unwrap().copy.is_none());
         });
     }
+}
+
+#[test]
+fn sentence_2_9_taken_copies_of_the_same_user_make_room_in_mid_call() {
+    let house = House::with_store(1, CONFIG, &geometry(6));
+    let mut house = house_with(house, &[]);
+    house.config.push_str("user anna share 40\n");
+    house.power(|on| {
+        on.run_until_ready();
+        for n in 1..=8 {
+            deliver(on, &format!("id{n}"), 6000);
+            visit(on);
+            assert_eq!(takes_all(on).len(), 1);
+        }
+        // Too large for the share, not for the ring: it is fetched while the caller waits.
+        deliver(on, "large", 22_000);
+        visit(on);
+        assert_eq!(facts(on, "large"), Some((Lan::Unread, false, false)));
+        assert_eq!(takes_all(on), ["large"]);
+    });
 }
 
 #[test]

@@ -494,8 +494,9 @@ impl Index for Ledger<'_> {
     fn may_evict(&mut self, extent: Extent<'_>) -> bool {
         self.rows().all(|(_, row)| {
             let lies = row.copy.is_some_and(|place| extent.holds(place));
-            let only = row.lan == Lan::Ours && row.taken != Taken::Full;
-            !lies || !(only || self.is_pinned(row.user))
+            // What was taken is in no maildrop any more that could still read it.
+            let wanted = row.lan == Lan::Ours || self.is_pinned(row.user);
+            !lies || row.taken == Taken::Full || !wanted
         })
     }
 

@@ -9,8 +9,8 @@
 //! lost or rebuilt its list renumbers everything. So where rows have gone from the listing, the
 //! header identity of each new id is compared with theirs, and a match is re-keyed: nothing is
 //! copied again, nothing sent again (design 2.3). An id that comes back after it was gone keeps
-//! its row only if its identity agrees (design 2.5). Ids may be equal (RFC 1939 §7): the n-th
-//! entry with a key is the n-th row with it.
+//! its row only if its identity agrees (design 2.5). Ids may be equal (RFC 1939 §7): then all
+//! headers are looked at, and identity parts the mails (design 2.6).
 
 use crate::identity::Identity;
 
@@ -181,7 +181,7 @@ pub fn reconcile(
     looked: bool,
 ) -> Outcome {
     let mut plan = Plan::default();
-    match_keys(listing, known, matched, order, &mut plan);
+    match_keys(listing, known, matched, order, looked, &mut plan);
     let unlisted =
         (0..known.slots()).any(|slot| !matched.contains(slot) && known.standing(slot).is_some());
     let mut looks = 0;
@@ -202,41 +202,119 @@ pub fn reconcile(
     Outcome::Plan(plan)
 }
 
-/// Gives each entry the row of its key: the n-th entry with a key gets the n-th row with it.
+/// Gives each entry the row of its key.
 fn match_keys(
     listing: &mut [Listed],
     known: &impl Known,
     matched: &mut Slots<'_>,
     order: &mut [u32],
+    looked: bool,
     plan: &mut Plan,
 ) {
     // Entries in the order of their keys stand beside their equals.
     let order = sorted_by(listing, order, |entry| entry.key);
-    let mut nth = 0;
-    let mut last = None;
-    for &mut at in order {
-        let Some(entry) = listing.get_mut(at as usize) else {
+    let key = |listing: &[Listed], at: u32| listing.get(at as usize).map(|entry| entry.key);
+    let mut rest: &[u32] = order;
+    while let Some(key) = rest.first().and_then(|&at| key(listing, at)) {
+        let differs = |&at: &u32| {
+            listing
+                .get(at as usize)
+                .is_none_or(|entry| entry.key != key)
+        };
+        let length = rest.iter().position(differs).unwrap_or(rest.len());
+        let (equals, others) = rest.split_at(length);
+        rest = others;
+        for &at in equals {
+            if let Some(entry) = listing.get_mut(at as usize) {
+                entry.verdict = Verdict::New;
+            }
+        }
+        if known.find(key, 0).is_none() {
             continue;
-        };
-        nth = if last == Some(entry.key) { nth + 1 } else { 0 };
-        last = Some(entry.key);
-        entry.verdict = Verdict::New;
-        let Some(slot) = known.find(entry.key, nth) else {
-            continue;
-        };
-        let Some(standing) = known.standing(slot) else {
-            continue;
-        };
-        // An id that was gone and is back may have been given to another mail.
-        entry.verdict = match (standing.listed, standing.identity, entry.identity) {
-            (true, _, _) | (false, None, _) => Verdict::Known(slot),
-            (false, Some(before), Some(now)) if before == now => Verdict::Known(slot),
-            (false, Some(_), Some(_)) => Verdict::New,
-            (false, Some(_), None) => Verdict::Look,
-        };
-        if entry.verdict == Verdict::Known(slot) {
-            matched.insert(slot);
-            plan.known += 1;
+        }
+        if equals.len() > 1 || known.find(key, 1).is_some() {
+            match_equals(listing, known, matched, key, equals, looked, plan);
+        } else if let &[at] = equals
+            && let Some(entry) = listing.get_mut(at as usize)
+        {
+            match_key(entry, known, matched, plan);
+        }
+    }
+}
+
+/// Gives `entry` the one row that has its key.
+fn match_key(entry: &mut Listed, known: &impl Known, matched: &mut Slots<'_>, plan: &mut Plan) {
+    let Some(slot) = known.find(entry.key, 0) else {
+        return;
+    };
+    let Some(standing) = known.standing(slot) else {
+        return;
+    };
+    // An id that was gone and is back may have been given to another mail.
+    entry.verdict = match (standing.listed, standing.identity, entry.identity) {
+        (true, _, _) | (false, None, _) => Verdict::Known(slot),
+        (false, Some(before), Some(now)) if before == now => Verdict::Known(slot),
+        (false, Some(_), Some(_)) => Verdict::New,
+        (false, Some(_), None) => Verdict::Look,
+    };
+    if entry.verdict == Verdict::Known(slot) {
+        matched.insert(slot);
+        plan.known += 1;
+    }
+}
+
+/// Gives entries with one key the rows with it: where there are several of either, only their
+/// headers tell which is which.
+fn match_equals(
+    listing: &mut [Listed],
+    known: &impl Known,
+    matched: &mut Slots<'_>,
+    key: Key,
+    equals: &[u32],
+    looked: bool,
+    plan: &mut Plan,
+) {
+    let rows = || (0..).map_while(|nth| known.find(key, nth));
+    let mut looks = false;
+    for &at in equals {
+        if let Some(entry) = listing.get_mut(at as usize)
+            && entry.identity.is_none()
+            && !looked
+        {
+            entry.verdict = Verdict::Look;
+            looks = true;
+        }
+    }
+    if looks {
+        // Which of them has gone is not known yet: none, until it is.
+        rows().for_each(|slot| matched.insert(slot));
+        return;
+    }
+    // First by identity: of rows that are equal even so, those not taken. Then, in order, what
+    // has none to go by, on either side.
+    for (by_identity, taken) in [(true, false), (true, true), (false, false), (false, true)] {
+        for slot in rows() {
+            let Some(standing) = known.standing(slot) else {
+                continue;
+            };
+            if matched.contains(slot) || standing.taken != taken {
+                continue;
+            }
+            let free = equals.iter().find(|&&at| {
+                let entry = listing.get(at as usize);
+                entry.is_some_and(|entry| {
+                    let agrees = match (standing.identity, entry.identity) {
+                        (Some(before), Some(now)) => by_identity && before == now,
+                        (None, _) | (_, None) => !by_identity,
+                    };
+                    agrees && entry.verdict == Verdict::New
+                })
+            });
+            if let Some(entry) = free.and_then(|&at| listing.get_mut(at as usize)) {
+                entry.verdict = Verdict::Known(slot);
+                matched.insert(slot);
+                plan.known += 1;
+            }
         }
     }
 }
@@ -468,7 +546,7 @@ mod tests {
             for now in 0..4 {
                 let rows = Rows((0..before).map(|_| listed_row(7)).collect());
                 let ids = vec![7; now];
-                let (listing, gone, plan, _) = plan(&ids, &rows, |_| Some(Identity(2000)));
+                let (listing, gone, plan, _) = plan(&ids, &rows, |_| Some(Identity(1007)));
                 let slots: BTreeMap<_, _> = listing
                     .iter()
                     .filter_map(|entry| match entry.verdict {

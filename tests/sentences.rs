@@ -1004,3 +1004,34 @@ fn sentence_2_6_equal_ids_are_mails_of_their_own() {
         assert_eq!(offered(on), [""; 0]);
     });
 }
+
+#[test]
+fn sentence_2_6_of_equal_ids_the_right_one_goes() {
+    let all = ["x", "y", "z"];
+    for taken in 0..3_u32 {
+        for gone in 0..3 {
+            let what = format!("{} taken, {} gone", all[taken as usize], all[gone]);
+            house(&[]).power(|on| {
+                on.run_until_ready();
+                for other in all {
+                    let octets = mail(other, 400);
+                    on.world.net().post().deliver("anna", "same", &octets);
+                }
+                visit(on);
+                let record = on.whole_call("a", says(&[Say::Dele(taken + 1), Say::Quit]));
+                assert!(record.quit_read);
+                on.world.net().post().remove_at("anna", gone);
+                let octets = mail("w", 400);
+                on.world.net().post().deliver("anna", "other", &octets);
+                visit(on);
+                let is = |n: &usize| *n != gone && *n != taken as usize;
+                let left = (0..3).filter(is).map(|n| all[n]);
+                let left: Vec<&str> = left.chain(["w"]).collect();
+                assert_eq!(takes_all(on), left, "{what}");
+                visit(on);
+                assert_eq!(offered(on), [""; 0], "{what}");
+                assert_eq!(copies(on, "same"), 3, "{what}");
+            });
+        }
+    }
+}

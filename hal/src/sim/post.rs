@@ -151,6 +151,13 @@ impl Post {
         }
     }
 
+    /// The mail at this place, counted from 0 in the order they came, is read at the desk.
+    pub fn remove_at(&mut self, login: &str, at: usize) {
+        for mail in self.mails_mut(login).skip(at).take(1) {
+            mail.present = false;
+        }
+    }
+
     /// A mail that was removed is listed again: a backup was restored, or a listing had lied.
     pub fn put_back(&mut self, login: &str, uidl: &str) {
         for mail in self.mails_mut(login).filter(|mail| mail.uidl == uidl) {

@@ -106,7 +106,8 @@ impl Run {
         }
         self.looked = true;
         self.judge(round);
-        Ok(self.enter(State::Present { at: 0 }))
+        // Of mails with equal ids only the headers say which has gone.
+        Ok(self.enter(State::Absent { slot: 0 }))
     }
 
     /// Whose size must be known: of what is new, or fetched for a caller.

@@ -70,8 +70,6 @@ pub struct Mail {
     pub asked: Asked,
     /// It is still there.
     pub present: bool,
-    /// It was fetched from a server that then lists it no more.
-    consumed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -133,7 +131,6 @@ impl Post {
             octets: octets.to_vec(),
             asked: Asked::default(),
             present: true,
-            consumed: false,
         });
     }
 
@@ -347,7 +344,7 @@ impl Session {
         account.locked = true;
         account.logins += 1;
         let present = account.mails.iter().enumerate();
-        let present = present.filter(|(_, mail)| mail.present && !mail.consumed);
+        let present = present.filter(|(_, mail)| mail.present);
         let places = present.map(|(at, _)| at);
         self.open = Some((self.user.clone(), places.collect()));
         say(out, "+OK");

@@ -10,7 +10,7 @@ use crate::config::Start;
 use crate::identity::{Basis, HeaderReader};
 use crate::mailbox::{self, Habit, Taken};
 use crate::pop3::client::{Event as Reply, Kind, Request};
-use crate::reconcile::{Errand, Verdict};
+use crate::reconcile::{Errand, Listed, Verdict};
 
 use super::copying::Copying;
 use super::{Failure, Goal, Round, Run, State, Turn, unexpected};
@@ -218,29 +218,18 @@ impl Run {
             self.report.failure = Some(Failure::Consumes);
         }
         if untested && chosen > 0 && !matches!(goal, Goal::Fetch(_)) {
-            self.keep_one(round, first);
+            self.keep_one(round);
         }
         Ok(self.enter(State::Looking(Looking::new(true))))
     }
 
-    /// Leaves one mail to copy and nothing to enter: the source is not tested yet. It is the oldest
-    /// that is to be offered, though it may be too old for the share: own UIDs rise with age.
-    fn keep_one<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>, first: bool) {
+    /// Leaves one mail to copy, the oldest that was chosen: the source is not tested yet. What will
+    /// not be copied is entered before it: own UIDs rise with age.
+    fn keep_one<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
         self.probe = true;
-        let share = round.mailbox.share(round.user.share);
-        let (start, today) = (round.user.start, round.day);
-        let mut kept = false;
-        for entry in self.listing(round) {
-            let offered = entry.errand == Errand::Copy
-                || entry.errand == Errand::Header
-                    && entry.size.is_some_and(|size| u64::from(size) <= share)
-                    && !(first && is_skipped(start, today, entry.day));
-            entry.errand = if offered && !kept {
-                kept = true;
-                Errand::Copy
-            } else {
-                Errand::Nothing
-            };
+        let chosen = |entry: &&mut Listed| entry.errand == Errand::Copy;
+        for entry in self.listing(round).iter_mut().filter(chosen).skip(1) {
+            entry.errand = Errand::Nothing;
         }
     }
 

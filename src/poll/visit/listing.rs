@@ -233,7 +233,7 @@ impl Run {
     }
 }
 
-/// A hash of the source's URL and login.
+/// A hash of the source's host and login: the account. Its port is only a door to it.
 fn fingerprint<M: Medium>(user: &User, mailbox: &Mailbox<'_, M>) -> u64 {
     let Some(source) = &user.source else {
         return 0;
@@ -242,7 +242,7 @@ fn fingerprint<M: Medium>(user: &User, mailbox: &Mailbox<'_, M>) -> u64 {
     // 255 octets of host and 128 of login fit.
     let _ = fmt::Write::write_fmt(
         &mut text,
-        format_args!("pop3://{}:{}/{}", source.host, source.port, source.login),
+        format_args!("pop3://{}/{}", source.host, source.login),
     );
     let [fingerprint, _] = mailbox.key(text.as_bytes()).0;
     fingerprint

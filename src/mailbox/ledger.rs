@@ -446,6 +446,7 @@ impl Known for KnownRows<'_> {
             listed: matches!(row.lan, Lan::Unread | Lan::Read),
             taken: row.taken == Taken::Full,
             identity: row.identity,
+            size: row.size,
         })
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! Connecting -> Login: greeting CAPA USER PASS STAT -> Listing: UIDL
 //!   -> Absent -> Present -> Settling   what the listing says is written and durable: `Current`
-//!   -> Looking: TOP n 0 -> Present ..  are new ids old mails under other names?
+//!   -> Looking: TOP n 0, LIST -> Absent ..  are new ids old mails under other names?
 //!   -> Sizing: LIST -> Entering        mails that will not be copied get their rows
 //!   -> Copying: TOP n 99999999         the others get theirs with their copies
 //!   -> Settling -> Quitting -> ended
@@ -27,7 +27,7 @@ mod copying;
 mod listing;
 mod report;
 
-use choosing::Looking;
+use choosing::{Looking, Sizing};
 use copying::Copying;
 
 pub use report::{Failure, NextVisit, Report};
@@ -123,7 +123,7 @@ enum State {
     Present { at: usize },
     Settling { ticket: Ticket, then: Then },
     Looking(Looking),
-    Sizing { asked: usize, all: bool },
+    Sizing(Sizing),
     Entering { at: usize },
     Copying(Copying),
     Quitting,
@@ -307,9 +307,9 @@ impl Run {
                 self.settle(round, ticket, then)
             }
             State::Looking(_) => self.look(round),
-            State::Sizing { asked, all } => {
-                let (asked, all) = (*asked, *all);
-                self.measure(round, asked, all)
+            State::Sizing(sizing) => {
+                let sizing = *sizing;
+                self.measure(round, sizing)
             }
             State::Entering { at } => {
                 let at = *at;
@@ -381,11 +381,7 @@ impl Run {
             }
             Then::Size => {
                 self.plan_sizes(round)?;
-                let all = self.errands(round, Errand::Size) > choosing::SINGLE_SIZES;
-                if all {
-                    self.ask(round, Request::List)?;
-                }
-                Ok(self.enter(State::Sizing { asked: 0, all }))
+                self.ask_sizes(round, false)
             }
             Then::Quit => {
                 if !self.ask_if_room(round, Request::Quit) {
@@ -514,11 +510,6 @@ impl Run {
         Some(from + ahead)
     }
 
-    fn errands<M: Medium>(&self, round: &Round<'_, '_, '_, M>, errand: Errand) -> usize {
-        let listing = round.tables.listing.get(..self.listed).unwrap_or_default();
-        listing.iter().filter(|e| e.errand == errand).count()
-    }
-
     pub(super) fn number<M: Medium>(&self, round: &Round<'_, '_, '_, M>, at: usize) -> u32 {
         round.tables.listing.get(at).map_or(0, |entry| entry.number)
     }
@@ -534,7 +525,7 @@ impl State {
             Self::Present { .. } => "writing what is listed",
             Self::Settling { .. } => "committing",
             Self::Looking(_) => "looking at headers",
-            Self::Sizing { .. } => "asking sizes",
+            Self::Sizing(_) => "asking sizes",
             Self::Entering { .. } => "entering",
             Self::Copying(_) => "copying",
             Self::Quitting => "quitting",

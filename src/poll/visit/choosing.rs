@@ -16,7 +16,7 @@ use super::copying::Copying;
 use super::{Failure, Goal, Round, Run, State, Turn, unexpected};
 
 /// So many new mails are asked for their size one by one; more, by one `LIST` of all.
-pub(super) const SINGLE_SIZES: usize = 16;
+const SINGLE_SIZES: usize = 16;
 
 /// Headers on their way: asked as far as `asked`, answered as far as `at`.
 #[derive(Debug)]
@@ -104,6 +104,42 @@ impl Run {
         if uncopied {
             return Ok(self.enter(State::Entering { at: 0 }));
         }
+        // A header alone does not make a mail: its size must agree as well.
+        for entry in self.listing(round) {
+            let seen = entry.errand == Errand::Header && entry.identity.is_some();
+            entry.errand = if seen { Errand::Size } else { Errand::Nothing };
+        }
+        self.ask_sizes(round, true)
+    }
+
+    /// Asks the sizes of what has [`Errand::Size`], as far as they are not known: to judge what was
+    /// looked at, or to choose what is copied.
+    pub(super) fn ask_sizes<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+        judging: bool,
+    ) -> Result<Turn, Failure> {
+        let unknown = self.listing(round).iter().filter(|entry| lacks_size(entry));
+        let all = unknown.count() > SINGLE_SIZES;
+        if all {
+            self.ask(round, Request::List)?;
+        }
+        Ok(self.enter(State::Sizing(Sizing {
+            asked: 0,
+            all,
+            judging,
+        })))
+    }
+
+    /// All sizes have come.
+    fn measured<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+        judging: bool,
+    ) -> Result<Turn, Failure> {
+        if !judging {
+            return self.choose(round);
+        }
         self.looked = true;
         self.judge(round);
         // Of mails with equal ids only the headers say which has gone.
@@ -141,22 +177,30 @@ impl Run {
     pub(super) fn measure<M: Medium>(
         &mut self,
         round: &mut Round<'_, '_, '_, M>,
-        mut asked: usize,
-        all: bool,
+        mut sizing: Sizing,
     ) -> Result<Turn, Failure> {
-        while !all && let Some(at) = self.next_errand(round, asked, Errand::Size) {
+        let next = |run: &Self, round: &mut Round<'_, '_, '_, M>, from: usize| {
+            let listing = run.listing(round).get(from..)?;
+            listing
+                .iter()
+                .position(lacks_size)
+                .map(|ahead| from + ahead)
+        };
+        while !sizing.all
+            && let Some(at) = next(self, round, sizing.asked)
+        {
             let number = self.number(round, at);
             if !self.ask_ahead(round, Request::ListOne(number)) {
                 break;
             }
-            asked = at + 1;
+            sizing.asked = at + 1;
         }
-        self.state = State::Sizing { asked, all };
+        self.state = State::Sizing(sizing);
         if self.client.outstanding() == 0 {
-            if !all && self.next_errand(round, asked, Errand::Size).is_some() {
+            if !sizing.all && next(self, round, sizing.asked).is_some() {
                 return Ok(Turn::Wait);
             }
-            return self.choose(round);
+            return self.measured(round, sizing.judging);
         }
         match self.reply(round) {
             None => Ok(Turn::Wait),
@@ -220,16 +264,33 @@ impl Run {
         if untested && chosen > 0 && !matches!(goal, Goal::Fetch(_)) {
             self.keep_one(round);
         }
+        self.number_rows(round);
         Ok(self.enter(State::Looking(Looking::new(true))))
     }
 
-    /// Leaves one mail to copy, the oldest that was chosen: the source is not tested yet. What will
-    /// not be copied is entered before it: own UIDs rise with age.
+    /// Leaves one mail to copy, the oldest that was chosen: the source is not tested yet. Of what
+    /// will not be copied only the older is entered now: own UIDs rise with age.
     fn keep_one<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
         self.probe = true;
-        let chosen = |entry: &&mut Listed| entry.errand == Errand::Copy;
-        for entry in self.listing(round).iter_mut().filter(chosen).skip(1) {
+        let listing = self.listing(round);
+        let probe = listing.iter().position(|e| e.errand == Errand::Copy);
+        let later = listing.iter_mut().skip(probe.map_or(0, |at| at + 1));
+        for entry in later {
             entry.errand = Errand::Nothing;
+        }
+    }
+
+    /// Gives out own UIDs to what gets a row in this visit, in the order of the listing: so
+    /// `order arrival` is the LAN server's, whatever is copied first.
+    fn number_rows<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
+        for at in 0..self.listed {
+            let Some(entry) = round.tables.listing.get_mut(at) else {
+                break;
+            };
+            let gets_row = matches!(entry.errand, Errand::Copy | Errand::Header);
+            if entry.verdict == Verdict::New && gets_row {
+                entry.uid = Some(round.mailbox.fresh_uid());
+            }
         }
     }
 
@@ -252,7 +313,7 @@ impl Run {
             } else {
                 Taken::No
             };
-            let uid = round.mailbox.fresh_uid();
+            let uid = entry.uid.unwrap_or_else(|| round.mailbox.fresh_uid());
             let row = self.row(round, &entry, uid, taken);
             match round.mailbox.enter(&row) {
                 Ok(_) => self.report.uncopied += 1,
@@ -273,6 +334,17 @@ impl Run {
         }
         Ok(self.enter(State::Copying(Copying::new())))
     }
+}
+
+/// Sizes on their way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizing {
+    /// Asked one by one as far as this entry.
+    asked: usize,
+    /// All at once instead.
+    all: bool,
+    /// Whether this is to judge what was looked at.
+    judging: bool,
 }
 
 impl Looking {
@@ -299,4 +371,9 @@ fn is_skipped(start: Start, today: u16, day: Option<u16>) -> bool {
         // Without a trusted clock, or a date, nobody can say that it is old.
         Start::Days(days) => today != 0 && day.is_some_and(|day| day.saturating_add(days) < today),
     }
+}
+
+/// Whether the size of an entry must be asked for.
+fn lacks_size(entry: &Listed) -> bool {
+    entry.errand == Errand::Size && entry.size.is_none()
 }

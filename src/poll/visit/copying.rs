@@ -212,7 +212,7 @@ impl Copying {
             None => {
                 // A copy that no row can point at would only push others out of the ring.
                 match round.mailbox.make_room() {
-                    Ok(()) => round.mailbox.fresh_uid(),
+                    Ok(()) => entry.uid.unwrap_or_else(|| round.mailbox.fresh_uid()),
                     Err(mailbox::Error::Busy) => return Ok(false),
                     Err(error) => return Err(Failure::Mailbox(error)),
                 }

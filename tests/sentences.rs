@@ -462,6 +462,29 @@ fn sentence_2_4_an_untested_source_gives_one_mail_before_it_is_asked_again() {
 }
 
 #[test]
+fn sentence_2_4_a_source_wrongly_held_to_drop_mail_is_tested_again() {
+    house(&["id1", "id2", "id3"]).power(|on| {
+        on.run_until_ready();
+        let console = on.world.attach("poll anna\r");
+        // It is gone at the second login, for a while: a listing that lies.
+        on.run_until(A_VISIT, |on| copies(on, "id1") == 1);
+        remove(on, "id1");
+        on.run_for(A_VISIT);
+        console.close();
+        assert_eq!(habit(on), Habit::Consumes);
+        assert_eq!(offered(on), ["id1"]);
+        on.world.net().post().put_back("anna", "id1");
+        for _ in 0..3 {
+            visit(on);
+        }
+        assert_eq!(habit(on), Habit::Keeps);
+        assert_eq!(offered(on), ["id1", "id2", "id3"]);
+        let copied = ["id1", "id2", "id3"].map(|id| copies(on, id));
+        assert_eq!(copied, [1, 1, 1]);
+    });
+}
+
+#[test]
 fn sentence_2_4_a_source_that_drops_what_is_fetched() {
     let mut house = house(&["id1", "id2", "id3"]);
     house.world.net().post().consumes = true;

@@ -4,17 +4,23 @@ import socket
 import threading
 import time
 
+PATIENCE = 60
 END = b"\r\n.\r\n"
+
+
+class Hungup(Exception):
+    """The other end closed."""
 
 
 class Caller:
     """A session at a port of this machine, logged in."""
 
     def __init__(self, port, user, password):
-        self._connection = socket.create_connection(("127.0.0.1", port), 60)
-        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # The greeting of a modem line comes after CONNECT and a pause.
-        self._until(lambda answer: b"+OK" in answer and answer.endswith(b"\r\n"))
+        limit = time.monotonic() + PATIENCE
+        while not self._dial(port):
+            if time.monotonic() > limit:
+                raise TimeoutError(f"port {port} is always busy")
+            time.sleep(0.2)
         self._say(f"USER {user}")
         self._say(f"PASS {password}")
         self.count = int(self._say("STAT").split()[1])
@@ -48,6 +54,17 @@ class Caller:
         self._say("QUIT")
         self._connection.close()
 
+    def _dial(self, port):
+        """Whether somebody greets. A modem line that has just hung up is busy for a while."""
+        self._connection = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            # The greeting of a modem line comes after CONNECT and a pause.
+            self._until(lambda answer: b"+OK" in answer and answer.endswith(b"\r\n"))
+        except (Hungup, OSError):
+            return False
+        return True
+
     def _say(self, words):
         self._connection.sendall(words.encode() + b"\r\n")
         kept = []
@@ -71,5 +88,5 @@ class Caller:
     def _read(self):
         piece = self._connection.recv(1 << 18)
         if not piece:
-            raise RuntimeError("the server hung up")
+            raise Hungup
         return piece

@@ -31,6 +31,7 @@
 
 mod config;
 mod copy;
+mod defence;
 mod geometry;
 mod journal;
 mod mount;
@@ -57,6 +58,7 @@ pub use ring::Segment;
 pub use superblock::{Content, FormatError, content, format};
 
 use copy::Slot;
+use defence::{Rule, defence};
 use journal::Journal;
 use octets::Key;
 use ring::Ring;
@@ -331,7 +333,7 @@ impl<M: Medium> Store<'_, M> {
         if !self.journal.fits(&self.geometry, got) {
             self.seal_page()?;
         }
-        if self.journal.is_full(&self.geometry) {
+        if self.journal.is_full(&self.geometry) && defence(Rule::JournalFull) {
             return Err(StoreError::Busy);
         }
         self.journal.push(&mut self.buffers.journal, entry, own);
@@ -392,7 +394,7 @@ impl<M: Medium> Store<'_, M> {
 
     fn finish_group(&mut self) -> Result<(), StoreError> {
         self.close_page()?;
-        if !self.journal.is_empty() {
+        if !self.journal.is_empty() && defence(Rule::PageFirst) {
             self.seal_page()?;
         }
         self.write_snapshot_header()?;
@@ -404,8 +406,10 @@ impl<M: Medium> Store<'_, M> {
     }
 
     fn start_sync(&mut self, group: u64) -> Result<(), StoreError> {
-        let started = self.medium.sync();
-        self.taken(started)?;
+        if group == MOUNTED || defence(Rule::CommitSync) {
+            let started = self.medium.sync();
+            self.taken(started)?;
+        }
         let sequence = self.journal.sequence;
         self.syncing = Some(Syncing { group, sequence });
         Ok(())

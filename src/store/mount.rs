@@ -16,6 +16,7 @@ use core::fmt;
 use hal::{Medium, MediumError};
 
 use super::config::Slots;
+use super::defence::{Rule, defence};
 use super::geometry::Geometry;
 use super::journal::{Evicted, Journal, Page};
 use super::octets::Key;
@@ -85,7 +86,9 @@ pub fn mount<'a, M: Medium>(
     let (entries, unsettled) = survey.replay(&start, &chain, index)?;
     let (ring, segments_damaged) = survey.ring(segments)?;
     let config = Slots::find(survey.medium, &geometry, key, survey.scratch)?;
-    let epoch = survey.epoch.checked_add(1).ok_or(MountError::Exhausted)?;
+    let raised = u32::from(defence(Rule::NewEpoch));
+    let epoch = survey.epoch.checked_add(raised);
+    let epoch = epoch.ok_or(MountError::Exhausted)?;
     // No store comes near in its life: one that says so is not of our making.
     if chain.end > u64::MAX / 2 {
         return Err(MountError::Exhausted);
@@ -110,8 +113,8 @@ pub fn mount<'a, M: Medium>(
         dirty: false,
         wanted: false,
         syncing: None,
-        durable: 0,
-        trusted: unsettled == 0,
+        durable: if defence(Rule::MountSync) { 0 } else { MOUNTED },
+        trusted: unsettled == 0 || !defence(Rule::Trusted),
         fault: None,
     };
     let mounted = Mounted {
@@ -196,15 +199,17 @@ impl<M: Medium> Survey<'_, M> {
             }
         }
         let outdated = |from: u64| {
-            from.checked_add(u64::from(self.geometry.journal))
-                .is_none_or(|beyond| highest >= beyond)
+            let beyond = from.checked_add(u64::from(self.geometry.journal));
+            beyond.is_none_or(|beyond| highest >= beyond) && defence(Rule::Outdated)
         };
         let usable = |header: Option<Header>| header.filter(|header| !outdated(header.from));
         let mut candidates = [(usable(a), false), (usable(b), true)];
         candidates.sort_unstable_by_key(|(header, _)| header.map(|header| header.generation));
         let before_any = !outdated(1);
         for (header, in_b) in candidates.into_iter().rev() {
-            index.clear();
+            if defence(Rule::Cleared) {
+                index.clear();
+            }
             let Some(header) = header else {
                 continue;
             };
@@ -217,7 +222,9 @@ impl<M: Medium> Survey<'_, M> {
                 return Ok((Self::taken(generation, in_b), start));
             }
         }
-        index.clear();
+        if defence(Rule::Cleared) {
+            index.clear();
+        }
         if !before_any {
             return Err(MountError::IndexLost);
         }
@@ -278,7 +285,9 @@ impl<M: Medium> Survey<'_, M> {
         let at = self.geometry.journal_at(sequence);
         self.medium.read(at, page)?;
         let page = Page::decode(self.key, page);
-        Ok(page.filter(|page| self.geometry.journal_at(page.sequence) == at))
+        Ok(page.filter(|page| {
+            self.geometry.journal_at(page.sequence) == at || !defence(Rule::JournalSequence)
+        }))
     }
 
     /// Follows the chain to its end, and looks whether more was durable once.
@@ -295,7 +304,9 @@ impl<M: Medium> Survey<'_, M> {
         while looked < pages {
             let (end, previous) = (chain.end, chain.previous);
             let Some(page) = self.page(end)?.filter(|page| {
-                page.sequence == end && page.previous == previous && page.epoch >= epoch
+                (page.sequence == end || !defence(Rule::JournalSequence))
+                    && (page.previous == previous || !defence(Rule::Chain))
+                    && (page.epoch >= epoch || !defence(Rule::JournalEpoch))
             }) else {
                 break;
             };
@@ -308,7 +319,8 @@ impl<M: Medium> Survey<'_, M> {
         for beyond in (chain.end..).take(usize::try_from(pages - looked).unwrap_or(0)) {
             chain.damaged |= self
                 .page(beyond)?
-                .is_some_and(|page| page.epoch >= epoch && page.settled > chain.end);
+                .is_some_and(|page| page.epoch >= epoch && page.settled > chain.end)
+                && defence(Rule::Beyond);
         }
         chain.settled = chain.settled.min(chain.end);
         Ok(chain)
@@ -324,7 +336,7 @@ impl<M: Medium> Survey<'_, M> {
         let (mut entries, mut unsettled) = (0, 0);
         let geometry = *self.geometry;
         for sequence in start.from..chain.end {
-            let settled = sequence < chain.settled;
+            let settled = sequence < chain.settled || !defence(Rule::Settled);
             let Some(page) = self.page(sequence)? else {
                 return Err(MountError::Medium(MediumError::Busy));
             };
@@ -404,7 +416,9 @@ impl<M: Medium> Survey<'_, M> {
         let mut head = page;
         while head < self.geometry.segment {
             let record = match shelf.record(segment, sequence, head) {
-                Ok(record) => record.filter(|record| record.epoch >= epoch),
+                Ok(record) => {
+                    record.filter(|record| record.epoch >= epoch || !defence(Rule::RecordEpoch))
+                }
                 // Never go on in a segment that cannot be read.
                 Err(Damaged::Unreadable) => {
                     head = self.geometry.segment;
@@ -417,7 +431,7 @@ impl<M: Medium> Survey<'_, M> {
                     epoch = record.epoch;
                     head += record.span();
                 }
-                None if head.is_multiple_of(page) => break,
+                None if head.is_multiple_of(page) || !defence(Rule::MountPage) => break,
                 None => head = head.next_multiple_of(page),
             }
         }

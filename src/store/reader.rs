@@ -7,6 +7,7 @@ use core::fmt;
 
 use hal::Medium;
 
+use super::defence::{Rule, defence};
 use super::geometry::Geometry;
 use super::octets::{Key, Sum};
 use super::record::{HEAD_MAX, HEADER_OCTETS, Kind, Place, Record};
@@ -97,7 +98,7 @@ impl<M: Medium> Store<'_, M> {
             if reader.is_last() && verifier.octets == reader.end() {
                 let record = &reader.record;
                 let whole = record.whole_octets == verifier.octets
-                    && record.whole_sum == verifier.sum.value();
+                    && (record.whole_sum == verifier.sum.value() || !defence(Rule::WholeSum));
                 let stored = Stored {
                     place: record.origin,
                     octets: verifier.octets,
@@ -197,7 +198,9 @@ impl<M: Medium> Shelf<'_, M> {
         let mut header = [0; HEADER_OCTETS as usize];
         self.fetch(segment, offset, &mut header)?;
         let record = Record::decode(self.key, &header);
-        Ok(record.filter(|record| record.segment == sequence && record.span() <= rest))
+        Ok(record.filter(|record| {
+            (record.segment == sequence || !defence(Rule::RecordOfSegment)) && record.span() <= rest
+        }))
     }
 
     fn open(&mut self, place: Place) -> Result<Reader, Damaged> {
@@ -206,9 +209,8 @@ impl<M: Medium> Shelf<'_, M> {
         let record = self
             .record(segment, sequence, offset)?
             .filter(|record| {
-                matches!(record.kind, Kind::Chunk { first: true, .. })
-                    && record.index == 0
-                    && record.origin == place
+                let begins = matches!(record.kind, Kind::Chunk { first: true, .. });
+                begins && record.index == 0 && record.origin == place || !defence(Rule::CopyOrigin)
             })
             .ok_or(Damaged::Absent)?;
         Ok(Reader {
@@ -245,7 +247,9 @@ impl<M: Medium> Shelf<'_, M> {
         buf: &mut [u8],
     ) -> Result<usize, Damaged> {
         let record = reader.record;
-        if ring::sequence_of(self.segments, reader.segment) != Some(record.segment) {
+        if ring::sequence_of(self.segments, reader.segment) != Some(record.segment)
+            && defence(Rule::SegmentStands)
+        {
             return Err(Damaged::Absent);
         }
         // Fits: the offset lies in this chunk.
@@ -267,7 +271,9 @@ impl<M: Medium> Shelf<'_, M> {
             Some(_) | None => None,
         };
         match reader.read {
-            Some((at, sum)) if at == record.length && sum.value() != record.sum => {
+            Some((at, sum))
+                if at == record.length && sum.value() != record.sum && defence(Rule::ChunkSum) =>
+            {
                 Err(Damaged::Corrupt)
             }
             Some(_) | None => Ok(buf.len()),
@@ -277,7 +283,9 @@ impl<M: Medium> Shelf<'_, M> {
     /// Looks at one more header.
     fn walk(&mut self, reader: &mut Reader) -> Result<(), Damaged> {
         let (segment, sequence, offset) = reader.walk;
-        if ring::sequence_of(self.segments, segment) != Some(sequence) {
+        if ring::sequence_of(self.segments, segment) != Some(sequence)
+            && defence(Rule::SegmentStands)
+        {
             return Err(Damaged::Absent);
         }
         let Some(record) = self.record(segment, sequence, offset)? else {
@@ -291,10 +299,12 @@ impl<M: Medium> Shelf<'_, M> {
         reader.walk.2 = offset + record.span();
         let own = &reader.record;
         let (epoch, serial) = (record.epoch, record.serial);
-        if record.kind == Kind::Pad || (epoch, serial) != (own.epoch, own.serial) {
+        let owned = (epoch, serial) == (own.epoch, own.serial) || !defence(Rule::ChunkOfCopy);
+        if record.kind == Kind::Pad || !owned {
             return Ok(());
         }
-        if record.index != own.index.wrapping_add(1) || record.origin != own.origin {
+        let follows = record.index == own.index.wrapping_add(1) && record.origin == own.origin;
+        if !follows && defence(Rule::ChunkOrder) {
             return Err(Damaged::Torn);
         }
         reader.start = reader.end();

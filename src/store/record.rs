@@ -25,6 +25,7 @@
 
 use heapless::Vec;
 
+use super::defence::{Rule, defence};
 use super::octets::{Key, put, u16_at, u32_at, u64_at};
 
 /// Copies that may be under way at once: the visits, and a few fetches for callers.
@@ -111,6 +112,7 @@ impl Record {
         let octets = octets.get(..64)?;
         if !octets.starts_with(RECORD_MAGIC)
             || key.sum(octets.get(..60).unwrap_or_default()) != u32_at(octets, 60)
+                && defence(Rule::RecordSum)
         {
             return None;
         }
@@ -176,6 +178,7 @@ impl SegmentHeader {
         let count = u32_at(octets, 12) as usize;
         if !octets.starts_with(SEGMENT_MAGIC)
             || key.sum(octets.get(..124).unwrap_or_default()) != u32_at(octets, 124)
+                && defence(Rule::SegmentSum)
             || count > WRITERS
         {
             return None;

@@ -15,6 +15,7 @@ use hal::Medium;
 use heapless::Vec;
 
 use super::copy::AppendError;
+use super::defence::{Rule, defence};
 use super::geometry::Geometry;
 use super::journal::Evicted;
 use super::record::{Continued, Kind, Place, Record, SEGMENT_OCTETS, SegmentHeader, WRITERS};
@@ -143,7 +144,11 @@ impl<M: Medium> Store<'_, M> {
         }
         let segment = match self.ring.reserve {
             Reserve::Ready(segment) => segment,
-            Reserve::Evicted { segment, group } if group <= self.durable => segment,
+            Reserve::Evicted { segment, group }
+                if group <= self.durable || !defence(Rule::EvictionFirst) =>
+            {
+                segment
+            }
             Reserve::Evicted { group, .. } => {
                 // It may stand in a group that is being synced already.
                 self.wanted |= group == self.group;
@@ -190,7 +195,7 @@ impl<M: Medium> Store<'_, M> {
             return Ok(());
         };
         let beyond = self.ring.head % self.geometry.page;
-        if beyond != 0 {
+        if beyond != 0 && defence(Rule::FreshPage) {
             let rest = self.geometry.page - beyond;
             let pad = Record {
                 kind: Kind::Pad,
@@ -230,6 +235,7 @@ impl<M: Medium> Store<'_, M> {
             .under_way()
             .iter()
             .map(|continued| continued.segment)
+            .filter(|_| defence(Rule::UnderWay))
             .chain([self.ring.newest])
             .min()
             .unwrap_or(0);
@@ -265,7 +271,7 @@ impl<M: Medium> Store<'_, M> {
             places: places(&self.geometry, segment),
             continued,
         };
-        if !index.may_evict(extent()) {
+        if !index.may_evict(extent()) && defence(Rule::Asked) {
             return Ok(false);
         }
         let entry = Evicted {
@@ -273,7 +279,9 @@ impl<M: Medium> Store<'_, M> {
             continued: continued.clone(),
         };
         let gone = extent();
-        self.log_entry(&entry.encode(), true)?;
+        if defence(Rule::EvictionLogged) {
+            self.log_entry(&entry.encode(), true)?;
+        }
         index.evicted(gone);
         self.ring.search = 0;
         self.ring.reserve = Reserve::Evicted {
@@ -287,7 +295,7 @@ impl<M: Medium> Store<'_, M> {
     fn continued_in(&mut self, segment: u32) -> Vec<Place, WRITERS> {
         let mut octets = [0; SEGMENT_OCTETS];
         let at = offset_at(&self.geometry, segment, 0);
-        if self.medium.read(at, &mut octets).is_err() {
+        if self.medium.read(at, &mut octets).is_err() || !defence(Rule::Continued) {
             return Vec::new();
         }
         let Some(header) = SegmentHeader::decode(self.key, &octets) else {

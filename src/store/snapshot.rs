@@ -24,6 +24,7 @@
 
 use hal::{Medium, MediumError};
 
+use super::defence::{Rule, defence};
 use super::geometry::Geometry;
 use super::octets::{Key, put, size, u32_at, u64_at};
 use super::{Fault, Index, Store, StoreError};
@@ -116,6 +117,7 @@ impl<M: Medium> Store<'_, M> {
             header.parts += 1;
             self.snapshot.state = match next {
                 Some(cursor) => State::Writing { header, cursor },
+                None if !defence(Rule::SnapshotSettles) => State::Heading { header },
                 None => State::Settling {
                     header,
                     group: self.group,
@@ -180,6 +182,9 @@ impl<M: Medium> Store<'_, M> {
             self.taken(written)?;
             let group = self.group;
             self.snapshot.state = State::Closing { header, group };
+            if !defence(Rule::SnapshotCloses) {
+                self.journal.from = header.from;
+            }
         }
         Ok(())
     }
@@ -191,7 +196,7 @@ impl<M: Medium> Store<'_, M> {
                 self.snapshot.state = State::Heading { header };
             }
             State::Closing { header, group } if group <= self.durable => {
-                self.snapshot.in_b = !self.snapshot.in_b;
+                self.snapshot.in_b ^= defence(Rule::SnapshotTurns);
                 self.snapshot.urgent = false;
                 self.snapshot.state = State::Idle;
                 self.journal.from = header.from;
@@ -223,6 +228,7 @@ impl Header {
     pub(super) fn decode(key: Key, octets: &[u8; HEADER_OCTETS]) -> Option<Self> {
         if !octets.starts_with(MAGIC)
             || key.sum(octets.get(..60).unwrap_or_default()) != u32_at(octets, 60)
+                && defence(Rule::SnapshotSum)
         {
             return None;
         }
@@ -263,10 +269,11 @@ impl Header {
         let length = u32_at(page, 20) as usize;
         let part = page.get(PART_HEADER_OCTETS as usize..)?.get(..length)?;
         (page.starts_with(PART_MAGIC)
-            && u32_at(page, 4) == self.epoch
-            && u64_at(page, 8) == self.generation
-            && u32_at(page, 16) == number
-            && u32_at(page, 28) == sum_of_part(key, page, length))
+            && (u32_at(page, 4) == self.epoch
+                && u64_at(page, 8) == self.generation
+                && u32_at(page, 16) == number
+                || !defence(Rule::PartOfSnapshot))
+            && (u32_at(page, 28) == sum_of_part(key, page, length) || !defence(Rule::PartSum)))
         .then_some(part)
     }
 }

@@ -1,7 +1,6 @@
 //! Random scripts against the model: wrap-around, eviction, interleaved writers, kills, cuts.
 
-use hal::sim::medium::Cut;
-
+use super::sweep::{Effort, Replay, Sweep, tear};
 use super::*;
 
 fn random_script(random: &mut Random, length: usize) -> Vec<Action> {
@@ -36,12 +35,16 @@ fn random_script(random: &mut Random, length: usize) -> Vec<Action> {
 
 #[test]
 fn random_scripts_agree_with_the_model_and_survive_random_cuts() {
-    let mut memory = Memory::new();
-    let mut states = 0;
-    for seed in 1..=120u64 {
-        let mut random = Random(seed * 7919);
+    random_lives(Effort::ordinary(), 80_000);
+}
+
+/// Lives of four cuts each: what one left, the next goes on with.
+pub(super) fn random_lives(effort: Effort, least: u64) {
+    let mut sweep = Sweep::new(effort);
+    for round in 0..effort.rounds {
+        let mut random = Random((effort.seed * 1_000_003 + round + 1) * 7919);
         let mut geometry = tiny();
-        geometry.page = [128, 256, 512][random.below(3)];
+        geometry.page = [128, 128, 256, 512][random.below(4)];
         geometry.superblock = geometry.page;
         geometry.config = 512;
         geometry.snapshot = 5 * geometry.page;
@@ -50,41 +53,40 @@ fn random_scripts_agree_with_the_model_and_survive_random_cuts() {
         geometry.segments = 3 + random.below(6) as u32;
         geometry.chunk = [64, 192, 640][random.below(3)];
         let unit = geometry.page as usize >> random.below(2);
-        let mut start = formatted(&geometry).with_unit(unit);
+        let mut start = formatted(&geometry);
         let mut ledger = Ledger::default();
-        for life in 0..3 {
-            let medium = start
-                .clone()
-                .with_trace()
+        for depth in 1..=4 {
+            // The same contents again, or others of the same lengths.
+            ledger.contents = [0, depth as u32 * 1000][random.below(2)];
+            start = start
                 .with_slow_sync(random.below(4) as u32)
                 .with_busy([0, 2, 3, 5][random.below(4)]);
-            let script = random_script(&mut random, 60);
-            let outcome = session(&mut memory, medium, ledger.clone(), &script);
-            let trace = outcome.medium.trace();
-            let mut cuts: Vec<usize> = (0..25).map(|_| random.below(trace.len() + 1)).collect();
-            cuts.sort_unstable();
-            let mut medium = start.clone();
-            let mut done = 0;
+            let length = 20 + random.below(50);
+            let script = random_script(&mut random, length);
+            let outcome = sweep.session(&start, ledger.clone(), &script);
+            let mut replay = Replay::new(&start, &outcome, unit);
+            let end = random.below(outcome.medium.trace().len() + 1);
+            // The next life goes on after the last cut.
             let mut left = None;
-            for at in cuts {
-                for event in &trace[done..at] {
-                    event.repeat(&mut medium);
+            while replay.at < end && replay.step() {
+                if random.below(3) > 0 && replay.at < end {
+                    continue;
                 }
-                done = at;
-                let truth = truth(&outcome.marks, at);
-                for cut in [Cut::Units(random.next()), Cut::Any, Cut::Any] {
-                    let image = medium.cut(cut, &mut || random.next());
-                    // Its own configurations are counted from one, whatever stood before.
-                    let found = check(&mut memory, &image, unit, &outcome, &truth, life);
-                    left = Some((image, found));
-                    states += 1;
+                let truth = truth(&outcome.marks, replay.at);
+                let units = replay.units();
+                let mut image = replay.image.clone();
+                for _ in 0..effort.random {
+                    let pieces: Vec<_> = units.iter().map(|_| sweep.piece()).collect();
+                    tear(&mut image, &units, &pieces);
+                    if let Some(found) = sweep.strict(&image, &outcome, &truth, depth) {
+                        left = Some((image.clone(), found));
+                    }
                 }
             }
-            // The next life goes on after the last cut.
             let Some((image, found)) = left else {
-                continue;
+                break;
             };
-            start = SimMedium::from_image(image).with_unit(unit);
+            start = SimMedium::from_image(image);
             ledger = Ledger {
                 pinned: outcome.ledger.pinned,
                 ..found
@@ -92,44 +94,12 @@ fn random_scripts_agree_with_the_model_and_survive_random_cuts() {
             // This model does not look at loose copies: it drops them.
             for slot in 0..SLOTS {
                 if ledger.loose[slot] {
-                    start = dropped(&mut memory, start, &mut ledger, slot);
+                    start = dropped(&mut sweep.memory, start, &mut ledger, slot);
                 }
             }
         }
     }
-    assert!(states > 10_000, "{states}");
-}
-
-fn check(
-    memory: &mut Memory,
-    image: &[u8],
-    unit: usize,
-    outcome: &Outcome,
-    truth: &Mark,
-    life: usize,
-) -> Ledger {
-    if life == 0 {
-        return check_image(memory, image, unit, &outcome.ledger.history, truth);
-    }
-    // Later lives find the configuration of an earlier one: all else must be as ever.
-    let mut ledger = Ledger::default();
-    let medium = SimMedium::from_image(image.to_vec()).with_unit(unit);
-    let (mut store, mounted) = mount(medium, memory.space(), &mut ledger).unwrap();
-    let history = &outcome.ledger.history;
-    let allowed = &history[truth.acked..=truth.logged.min(history.len() - 1)];
-    assert!(
-        allowed
-            .iter()
-            .any(|(state, until)| *state == ledger.rows && *until >= truth.trace),
-        "phantom or loss at {truth:?}: {:?}",
-        ledger.rows
-    );
-    assert!(!mounted.journal_damaged);
-    for slot in 0..SLOTS {
-        let whole = read_copy(&mut store, ledger.rows[slot]);
-        assert!(whole.is_ok() || ledger.loose[slot], "{whole:?} {truth:?}");
-    }
-    ledger
+    sweep.report("random lives", least);
 }
 
 /// Mounts, logs that `slot` has no copy, and makes that durable.

@@ -1,0 +1,134 @@
+//! The store's defences by name, so that a test can leave one out and see who notices.
+//!
+//! Each is asked for at the line that it guards, and always holds but in tests: `defence` is
+//! then a constant, and nothing of it is left in the program. What each is for, and which test
+//! turns red without it: `tests/mutants.txt`.
+
+/// What keeps the store sound. Each stands at one line, or at the few that are one rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Format ends with a sync.
+    FormatSync,
+    /// Nothing is written after a mount before a sync.
+    MountSync,
+    /// A commit syncs.
+    CommitSync,
+    /// A snapshot's header is written when its parts and the journal beside them are durable.
+    SnapshotSettles,
+    /// The journal is given up to a snapshot when its header is durable.
+    SnapshotCloses,
+    /// A segment is overwritten when its eviction is durable.
+    EvictionFirst,
+    /// A configuration is saved when the last one is durable.
+    ConfigWaits,
+
+    /// Checksum of a superblock.
+    SuperblockSum,
+    /// Checksum of a journal page.
+    JournalSum,
+    /// Checksum of a snapshot's header.
+    SnapshotSum,
+    /// Checksum of a snapshot's part.
+    PartSum,
+    /// Checksum of a segment's header.
+    SegmentSum,
+    /// Checksum of a record's header.
+    RecordSum,
+    /// Checksum of a chunk's content.
+    ChunkSum,
+    /// Checksum of a whole copy.
+    WholeSum,
+    /// Checksum of a configuration's header.
+    ConfigHeaderSum,
+    /// Checksum of a configuration.
+    ConfigSum,
+    /// Checksums are seeded with the format's key.
+    KeyedSums,
+
+    /// Each mount writes under an epoch of its own.
+    NewEpoch,
+    /// Epochs never fall along the journal.
+    JournalEpoch,
+    /// Epochs never fall along a segment.
+    RecordEpoch,
+    /// A journal page names the checksum of the one before.
+    Chain,
+    /// A journal page has the sequence that its place wants.
+    JournalSequence,
+    /// A part belongs to the snapshot of its header.
+    PartOfSnapshot,
+    /// A record belongs to the segment's header.
+    RecordOfSegment,
+    /// A chunk belongs to the copy being read.
+    ChunkOfCopy,
+    /// The chunks of a copy are read in order, without a gap.
+    ChunkOrder,
+    /// A copy begins with a first chunk that stands where it says.
+    CopyOrigin,
+    /// A reader looks whether its segment still stands.
+    SegmentStands,
+
+    /// After a commit, the ring goes on at the next page.
+    FreshPage,
+    /// After a mount, the ring goes on at the next page.
+    MountPage,
+    /// A journal page that is still needed is not overwritten.
+    JournalFull,
+    /// A snapshot is not believed once the journal has gone round it.
+    Outdated,
+    /// Entries of commits that may not be whole are replayed as unsettled.
+    Settled,
+    /// What was unsettled at the last mount stays so until it was looked at.
+    Trusted,
+    /// Pages beyond the end that say it was durable are told.
+    Beyond,
+    /// A snapshot that fails half restored leaves nothing in the index.
+    Cleared,
+    /// Snapshots are written in turn into two areas.
+    SnapshotTurns,
+    /// Configurations are written in turn into two slots.
+    ConfigTurns,
+    /// What a commit covers is written before its sync: the page of the journal.
+    PageFirst,
+    /// Copies that go on in a segment are evicted with it.
+    Continued,
+    /// A segment that a copy under way lies in is not evicted.
+    UnderWay,
+    /// The index is asked before a segment is evicted.
+    Asked,
+    /// An eviction is logged.
+    EvictionLogged,
+    /// The second superblock is looked for.
+    SecondSuperblock,
+    /// Foreign content is not formatted.
+    Foreign,
+}
+
+/// Whether `rule` holds: always, but where a test leaves it out.
+#[cfg(not(test))]
+pub(super) const fn defence(_: Rule) -> bool {
+    true
+}
+
+#[cfg(test)]
+pub(super) use mutant::defence;
+
+#[cfg(test)]
+pub(super) mod mutant {
+    use core::cell::Cell;
+
+    use super::Rule;
+
+    std::thread_local! {
+        static LEFT_OUT: Cell<Option<Rule>> = const { Cell::new(None) };
+    }
+
+    pub(in super::super) fn defence(rule: Rule) -> bool {
+        LEFT_OUT.get() != Some(rule)
+    }
+
+    /// From now on `rule` does not hold in this thread.
+    pub(in super::super) fn leave_out(rule: Option<Rule>) {
+        LEFT_OUT.set(rule);
+    }
+}

@@ -110,6 +110,57 @@ pub(super) const fn defence(_: Rule) -> bool {
     true
 }
 
+/// All of them.
+#[cfg(test)]
+pub(super) const RULES: [Rule; 46] = [
+    Rule::FormatSync,
+    Rule::MountSync,
+    Rule::CommitSync,
+    Rule::SnapshotSettles,
+    Rule::SnapshotCloses,
+    Rule::EvictionFirst,
+    Rule::ConfigWaits,
+    Rule::SuperblockSum,
+    Rule::JournalSum,
+    Rule::SnapshotSum,
+    Rule::PartSum,
+    Rule::SegmentSum,
+    Rule::RecordSum,
+    Rule::ChunkSum,
+    Rule::WholeSum,
+    Rule::ConfigHeaderSum,
+    Rule::ConfigSum,
+    Rule::KeyedSums,
+    Rule::NewEpoch,
+    Rule::JournalEpoch,
+    Rule::RecordEpoch,
+    Rule::Chain,
+    Rule::JournalSequence,
+    Rule::PartOfSnapshot,
+    Rule::RecordOfSegment,
+    Rule::ChunkOfCopy,
+    Rule::ChunkOrder,
+    Rule::CopyOrigin,
+    Rule::SegmentStands,
+    Rule::FreshPage,
+    Rule::MountPage,
+    Rule::JournalFull,
+    Rule::Outdated,
+    Rule::Settled,
+    Rule::Trusted,
+    Rule::Beyond,
+    Rule::Cleared,
+    Rule::SnapshotTurns,
+    Rule::ConfigTurns,
+    Rule::PageFirst,
+    Rule::Continued,
+    Rule::UnderWay,
+    Rule::Asked,
+    Rule::EvictionLogged,
+    Rule::SecondSuperblock,
+    Rule::Foreign,
+];
+
 #[cfg(test)]
 pub(super) use mutant::defence;
 

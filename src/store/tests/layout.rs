@@ -15,7 +15,7 @@ fn hex(octets: &[u8]) -> String {
 }
 
 #[test]
-fn superblock() {
+pub(super) fn superblock() {
     let superblock = superblock::Superblock {
         geometry: tiny(),
         key: *KEY,
@@ -27,7 +27,7 @@ fn superblock() {
 }
 
 #[test]
-fn record() {
+pub(super) fn record() {
     let mut record = Record {
         kind: Kind::Chunk {
             first: true,
@@ -61,7 +61,7 @@ fn record() {
 }
 
 #[test]
-fn segment_header() {
+pub(super) fn segment_header() {
     let mut header = SegmentHeader {
         sequence: 0x0102_0304,
         epoch: 0x0506_0708,
@@ -86,7 +86,7 @@ fn segment_header() {
 }
 
 #[test]
-fn journal_page() {
+pub(super) fn journal_page() {
     let geometry = tiny();
     let mut medium = SimMedium::new(capacity(&geometry));
     let mut page = [0xEE; 128];
@@ -113,7 +113,7 @@ fn journal_page() {
 }
 
 #[test]
-fn snapshot_header_and_part() {
+pub(super) fn snapshot_header_and_part() {
     let header = Header {
         epoch: 0x0102_0304,
         generation: 0x0506_0708_090A_0B0C,
@@ -143,7 +143,7 @@ fn snapshot_header_and_part() {
 }
 
 #[test]
-fn config_slot() {
+pub(super) fn config_slot() {
     let mut memory = Memory::new();
     let mut ledger = Ledger::default();
     let medium = formatted(&tiny());
@@ -159,7 +159,7 @@ fn config_slot() {
 }
 
 #[test]
-fn geometry_for_every_capacity() {
+pub(super) fn geometry_for_every_capacity() {
     const MIB: u64 = 1 << 20;
     let segments = [4, 16, 64, 256, 1024, 4096, 65_536].map(|mib| {
         let geometry = Geometry::for_capacity(mib * MIB, 12 * MIB).unwrap();

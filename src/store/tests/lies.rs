@@ -154,7 +154,7 @@ pub(super) fn lost_neighbour(effort: Effort, least: u64) {
             let truth = truth(&outcome.marks, replay.at);
             let units = replay.units();
             let mut image = replay.image.clone();
-            let count = (effort.random / 4).max(1) * usize::from(!units.is_empty());
+            let count = effort.random * usize::from(!units.is_empty());
             for _ in 0..count {
                 let pieces: Vec<_> = units.iter().map(|_| sweep.piece()).collect();
                 tear(&mut image, &units, &pieces);

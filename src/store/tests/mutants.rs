@@ -1,1 +1,102 @@
-//! later
+//! Every defence left out, one at a time: some proof must turn red.
+//!
+//! `tests/mutants.txt` holds the list with its result; a difference from it is a failure, and
+//! `scripts/prove mutants` prints the list anew.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::string::String;
+
+use super::sweep::Effort;
+use super::*;
+use crate::store::defence::mutant::leave_out;
+use crate::store::defence::{RULES, Rule};
+
+/// The proofs, fast ones first.
+const PROOFS: [(&str, fn()); 18] = [
+    ("layout", || {
+        layout::superblock();
+        layout::record();
+        layout::segment_header();
+        layout::journal_page();
+        layout::snapshot_header_and_part();
+        layout::config_slot();
+    }),
+    ("format", power_cut::a_format_that_is_cut_can_be_done_again),
+    (
+        "mount_sync",
+        power_cut::a_mount_is_followed_by_a_sync_before_anything_is_written,
+    ),
+    (
+        "hole",
+        power_cut::what_a_cut_left_beyond_a_hole_does_not_come_back,
+    ),
+    (
+        "foreign",
+        damage::foreign_content_is_refused_and_blank_is_not,
+    ),
+    ("twin", damage::a_lost_superblock_is_found_in_its_twin),
+    ("reformat", damage::a_new_format_shows_nothing_of_the_old),
+    (
+        "lost_snapshot",
+        damage::a_lost_snapshot_is_replaced_by_the_journal_or_refused,
+    ),
+    (
+        "flipped_copy",
+        damage::a_flipped_octet_of_a_copy_is_seen_when_verified_and_when_read,
+    ),
+    (
+        "pinned",
+        random::what_is_pinned_is_never_evicted_and_the_ring_says_full,
+    ),
+    (
+        "reused",
+        random::a_segment_goes_without_what_has_since_begun_where_its_old_copies_did,
+    ),
+    ("octets", || power_cut::every_octet(EFFORT, 0)),
+    ("units", || power_cut::any_units(EFFORT, 0)),
+    ("second_cut", || power_cut::second_cut(EFFORT, 0)),
+    ("lying_sync", || lies::lying_sync(EFFORT, 0)),
+    ("neighbour", || lies::lost_neighbour(EFFORT, 0)),
+    ("lives", || random::random_lives(EFFORT, 0)),
+    ("flips", || damage::flip_bits(EFFORT)),
+];
+
+const EFFORT: Effort = Effort {
+    stride: 53,
+    subsets: 4,
+    random: 8,
+    rounds: 150,
+    seed: 1,
+};
+
+/// What no proof notices, with the reason: each is said twice by the format.
+const REDUNDANT: [(Rule, &str); 0] = [];
+
+#[test]
+#[ignore = "the ordinary proofs many times over: scripts/prove mutants"]
+fn every_defence_that_is_left_out_is_missed() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut list = String::new();
+    let mut survivors = Vec::new();
+    for rule in RULES {
+        leave_out(Some(rule));
+        let killers = PROOFS
+            .iter()
+            .filter(|(_, proof)| catch_unwind(AssertUnwindSafe(proof)).is_err());
+        let killers: Vec<_> = killers.map(|(name, _)| *name).collect();
+        leave_out(None);
+        let redundant = REDUNDANT.iter().find(|(known, _)| *known == rule);
+        let result = match (killers.is_empty(), redundant) {
+            (false, _) => killers.join(" "),
+            (true, Some((_, reason))) => std::format!("- ({reason})"),
+            (true, None) => {
+                survivors.push(rule);
+                String::from("-")
+            }
+        };
+        std::println!("{rule:?}: {result}");
+        list.push_str(&std::format!("{rule:?}: {result}\n"));
+    }
+    let _ = std::panic::take_hook();
+    assert!(survivors.is_empty(), "nobody misses {survivors:?}");
+}

@@ -135,11 +135,6 @@ impl<'t> Replay<'t> {
         true
     }
 
-    /// Octets written and not durable.
-    pub(super) fn octets(&self) -> usize {
-        self.pending.iter().map(|write| write.octets.len()).sum()
-    }
-
     /// The image after the first so many of them, in order.
     pub(super) fn prefix(&self, mut rest: usize) -> Vec<u8> {
         let mut image = self.image.clone();

@@ -181,7 +181,8 @@ fn dump(image: &Path) -> Option<Vec<String>> {
 /// Runs the gateway under strace, from its first start to a clean stop.
 fn record(dir: &TempDir) -> Vec<Event> {
     let (lan, phone) = (free_address(), free_address());
-    let sample = dir.subdirectory("lan");
+    // Made, with its mails, by the server: it must not be there.
+    let sample = dir.join("lan");
     let mut server = Command::new(PROGRAM)
         .args(["sample-lan", "--listen", &lan.to_string(), "--dir"])
         .arg(&sample)

@@ -171,15 +171,15 @@ pub(super) mod mutant {
     use super::Rule;
 
     std::thread_local! {
-        static LEFT_OUT: Cell<Option<Rule>> = const { Cell::new(None) };
+        static LEFT_OUT: Cell<[Option<Rule>; 2]> = const { Cell::new([None; 2]) };
     }
 
     pub(in super::super) fn defence(rule: Rule) -> bool {
-        LEFT_OUT.get() != Some(rule)
+        !LEFT_OUT.get().contains(&Some(rule))
     }
 
-    /// From now on `rule` does not hold in this thread.
-    pub(in super::super) fn leave_out(rule: Option<Rule>) {
-        LEFT_OUT.set(rule);
+    /// From now on these do not hold in this thread.
+    pub(in super::super) fn leave_out(rules: [Option<Rule>; 2]) {
+        LEFT_OUT.set(rules);
     }
 }

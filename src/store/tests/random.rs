@@ -379,3 +379,81 @@ pub(super) fn reading_goes_to_any_offset_and_back() {
         assert_eq!(store.head(Place(kept.place), &mut head), Ok(20));
     }
 }
+
+#[test]
+pub(super) fn a_copy_is_opened_only_where_it_begins() {
+    let mut memory = Memory::new();
+    let mut ledger = Ledger::default();
+    let (mut store, _) = mount(formatted(&tiny()), memory.space(), &mut ledger).unwrap();
+    while store.step(&mut ledger) {}
+    let copies: Vec<_> = [700, 100, 1300]
+        .iter()
+        .zip(1..)
+        .map(|(&length, seed)| put_copy(&mut store, &mut ledger, seed, length).place)
+        .collect();
+    let end = ring::places(&tiny(), tiny().segments).start;
+    let opened: Vec<_> = (0..end)
+        .filter(|&at| store.open(Place(at)).is_ok())
+        .collect();
+    assert_eq!(opened, copies);
+}
+
+#[test]
+pub(super) fn what_is_overwritten_is_not_read_on() {
+    let mut memory = Memory::new();
+    let mut ledger = Ledger::default();
+    let (mut store, _) = mount(formatted(&tiny()), memory.space(), &mut ledger).unwrap();
+    while store.step(&mut ledger) {}
+    let kept = put_copy(&mut store, &mut ledger, 1, 600);
+    let mut readers = Vec::new();
+    for at in 0..60 {
+        let mut reader = store.open(Place(kept.place)).unwrap();
+        store.read(&mut reader, at * 10, &mut [0; 5]).unwrap();
+        readers.push((reader, at * 10 + 5));
+    }
+    // Round the ring and over it, with records of the same lengths.
+    for seed in 2..12 {
+        put_copy(&mut store, &mut ledger, seed, 600);
+    }
+    for (mut reader, at) in readers {
+        let read = store.read(&mut reader, at, &mut [0; 5]);
+        assert_eq!(read, Err(Damaged::Absent), "at {at}");
+    }
+}
+
+#[test]
+pub(super) fn a_mount_goes_on_where_the_last_one_stopped() {
+    // Whatever earlier laps and earlier mounts left behind the end is not taken for its own.
+    let mut memory = Memory::new();
+    let mut image = formatted(&tiny()).image().to_vec();
+    let mut random = Random(9);
+    for round in 0..60 {
+        let mut ledger = Ledger::default();
+        let medium = SimMedium::from_image(image);
+        let (mut store, _) = mount(medium, memory.space(), &mut ledger).unwrap();
+        while store.step(&mut ledger) {}
+        let stored = 1 + random.below(6);
+        let mut tail = Vec::new();
+        let mut open = 0;
+        for nth in 0..stored {
+            let kept = put_copy(&mut store, &mut ledger, round, [64, 200][random.below(2)]);
+            open = store.usage().open_octets;
+            if nth > 0 && random.below(2) == 0 {
+                // A cut loses this one, and keeps what comes behind it.
+                let (segment, offset) = ring::locate(&tiny(), Place(kept.place)).unwrap();
+                tail.push((ring::offset_at(&tiny(), segment, offset) as usize, open));
+            }
+        }
+        image = store.into_medium().image().to_vec();
+        let (store, _) = mount(
+            Borrowed::new(&image),
+            memory.space(),
+            &mut Ledger::default(),
+        )
+        .unwrap();
+        assert_eq!(store.usage().open_octets, open, "round {round}");
+        if let Some((at, _)) = tail.pop() {
+            image[at..at + 64].fill(0);
+        }
+    }
+}

@@ -14,6 +14,7 @@
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "all of this is test code; a panic here is a failed test"
 )]
 #![allow(dead_code, reason = "not all of the support is used here")]
@@ -23,9 +24,10 @@ mod support {
     pub(crate) mod temp;
 }
 
+use core::net::SocketAddr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -3,7 +3,8 @@
 //! `tests/mutants.txt` holds the list with its result; a difference from it is a failure, and
 //! `scripts/prove mutants` prints the list anew.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::string::String;
 
 use super::sweep::Effort;

@@ -1,7 +1,6 @@
 //! Every defence left out, one at a time: some proof must turn red.
 //!
-//! `tests/mutants.txt` holds the list with its result; a difference from it is a failure, and
-//! `scripts/prove mutants` prints the list anew.
+//! `scripts/prove mutants` runs this, and keeps the list with its result in `tests/mutants.txt`.
 
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -73,25 +72,36 @@ const PROOFS: [(&str, fn()); 22] = [
 ];
 
 const EFFORT: Effort = Effort {
-    stride: 53,
+    stride: 201,
     subsets: 4,
-    random: 8,
-    rounds: 150,
+    random: 6,
+    rounds: 120,
     seed: 1,
 };
 
 /// What no proof misses alone, since another says the same: left out with that one, more proofs
 /// turn red than without that one alone.
-const TWINS: [(Rule, Rule); 5] = [
+const TWINS: [(Rule, Rule); 3] = [
     (Rule::Chain, Rule::NewEpoch),
     (Rule::JournalEpoch, Rule::Chain),
     (Rule::JournalSequence, Rule::Chain),
-    (Rule::WholeSum, Rule::ChunkSum),
-    (Rule::ChunkOrder, Rule::WholeSum),
 ];
 
 /// What no proof misses at all, and why it stays.
-const REDUNDANT: [(Rule, &str); 0] = [];
+const REDUNDANT: [(Rule, &str); 3] = [
+    (
+        Rule::WholeSum,
+        "the chunks' own checksums and the length of the whole say the same",
+    ),
+    (
+        Rule::ChunkOrder,
+        "a chunk is passed over only where its header fails, and there the walk ends",
+    ),
+    (
+        Rule::MountPage,
+        "by FreshPage nothing committed lies behind a break in a page",
+    ),
+];
 
 #[test]
 #[ignore = "the ordinary proofs many times over: scripts/prove mutants"]

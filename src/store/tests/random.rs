@@ -432,7 +432,12 @@ pub(super) fn a_mount_goes_on_where_the_last_one_stopped() {
         let medium = SimMedium::from_image(image);
         let (mut store, _) = mount(medium, memory.space(), &mut ledger).unwrap();
         while store.step(&mut ledger) {}
-        let stored = 1 + random.below(6);
+        // Now and then round the whole ring.
+        let stored = if round % 10 == 9 {
+            60
+        } else {
+            1 + random.below(6)
+        };
         let mut tail = Vec::new();
         let mut open = 0;
         for nth in 0..stored {

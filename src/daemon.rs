@@ -78,32 +78,41 @@ pub(crate) fn inspect(verb: StoreVerb, image: &Path) -> Result<ExitCode, String>
         .map_err(|error| format!("{}: {error}", image.display()))?;
     let mut ledger = new_ledger();
     let memory = StoreMemory::new();
-    let (mut store, mounted) = store::mount(medium, memory.space(), &mut ledger)
+    let (store, mounted) = store::mount(medium, memory.space(), &mut ledger)
         .map_err(|error| format!("{}: {error}", image.display()))?;
-    println!("{mounted:?}");
-    println!("{:?}", store.geometry());
-    println!("{:?}", store.usage());
+    let usage = store.usage();
+    println!(
+        "ring: {} of {} segments of {} KiB used, {} damaged",
+        usage.written,
+        usage.segments,
+        usage.segment_octets / 1024,
+        mounted.segments_damaged
+    );
+    println!(
+        "journal: {} entries, {} of them not settled, {}",
+        mounted.entries,
+        mounted.unsettled,
+        if mounted.journal_damaged {
+            "committed entries are missing"
+        } else {
+            "whole"
+        }
+    );
+    let mut mailbox = Mailbox::new(ledger, store);
     let mut faults = 0;
-    for (slot, row) in ledger.rows() {
+    for slot in 0..mailbox.ledger().used() {
+        let Some(&row) = mailbox.ledger().row(slot) else {
+            continue;
+        };
         if verb == StoreVerb::Dump {
             println!("{slot}: {row:?}");
         }
-        let Some(place) = row.copy else {
-            continue;
-        };
-        let result = store.open(place).and_then(|reader| {
-            let mut verifier = store.verifier(&reader);
-            loop {
-                if let Some(result) = store.verify(&mut verifier, usize::MAX) {
-                    return result;
-                }
-            }
-        });
-        if let Err(damage) = result {
+        if !mailbox.has_whole_copy(slot) {
             faults += 1;
-            println!("{slot}: copy at {}: {damage}", place.0);
+            println!("{slot}: its copy is damaged, or another mail's");
         }
     }
+    let ledger = mailbox.ledger();
     let (rows, _) = ledger.fill();
     println!("{rows} mails known, {faults} copies damaged");
     Ok(if faults == 0 {

@@ -508,7 +508,7 @@ impl House {
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() || text.contains("damaged: true") {
+        if !output.status.success() || text.contains("entries are missing") {
             let error = String::from_utf8_lossy(&output.stderr);
             return match visited {
                 // Killed while the store was made: there is nothing that could be damaged.

@@ -121,6 +121,29 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         self.store.settle();
     }
 
+    /// Whether the row has no copy, or one that verifies. After a cut a UID that never became
+    /// durable is given out anew: so key and length must agree as well.
+    pub fn has_whole_copy(&mut self, slot: u32) -> bool {
+        let Some(row) = self.ledger.row(slot).copied() else {
+            return true;
+        };
+        let Some(place) = row.copy else {
+            return true;
+        };
+        if !self.copied_row(place).is_ok_and(|of| of.key == row.key) {
+            return false;
+        }
+        let Some(Ok(reader)) = self.open_copy(slot) else {
+            return false;
+        };
+        let mut verifier = self.store.verifier(&reader);
+        loop {
+            if let Some(result) = self.store.verify(&mut verifier, usize::MAX) {
+                return result.is_ok_and(|stored| stored.octets == u64::from(row.size));
+            }
+        }
+    }
+
     /// Drives the store's writing. Returns whether anything moved.
     pub fn step(&mut self) -> bool {
         self.store.step(&mut self.ledger)
@@ -439,29 +462,6 @@ impl<'a, M: Medium> Mailbox<'a, M> {
             let _ = text.push(digit(uid.checked_shr(6 * at).unwrap_or(0)));
         }
         text
-    }
-
-    /// Whether the row has no copy, or one that verifies. After a cut a UID that never became
-    /// durable is given out anew: so key and length must agree as well.
-    fn has_whole_copy(&mut self, slot: u32) -> bool {
-        let Some(row) = self.ledger.row(slot).copied() else {
-            return true;
-        };
-        let Some(place) = row.copy else {
-            return true;
-        };
-        if !self.copied_row(place).is_ok_and(|of| of.key == row.key) {
-            return false;
-        }
-        let Some(Ok(reader)) = self.open_copy(slot) else {
-            return false;
-        };
-        let mut verifier = self.store.verifier(&reader);
-        loop {
-            if let Some(result) = self.store.verify(&mut verifier, usize::MAX) {
-                return result.is_ok_and(|stored| stored.octets == u64::from(row.size));
-            }
-        }
     }
 
     /// Frees an account that nobody keeps, with its rows.

@@ -42,18 +42,30 @@ impl Stuffer {
     pub fn stuff(&mut self, input: &[u8], output: &mut [u8]) -> (usize, usize) {
         let mut read = 0;
         let mut written = 0;
-        for &octet in input {
-            let needed = 1 + usize::from(octet == b'.' && self.place.starts_line());
-            let Some(room) = output.get_mut(written..written + needed) else {
+        while let Some(rest) = input.get(read..).filter(|rest| !rest.is_empty()) {
+            let stuffing = usize::from(rest.starts_with(b".") && self.place.starts_line());
+            // Up to the end of the line nothing is to be looked at: nearly every octet of a mail.
+            let line = rest.iter().position(|&octet| octet == b'\n');
+            let room = output.get_mut(written..).unwrap_or_default();
+            let length = line
+                .map_or(rest.len(), |at| at + 1)
+                .min(room.len().saturating_sub(stuffing));
+            let (Some(from), Some(to)) = (
+                rest.get(..length).filter(|from| !from.is_empty()),
+                room.get_mut(..stuffing + length),
+            ) else {
                 break;
             };
-            room.fill(octet);
-            written += needed;
-            read += 1;
-            self.place = match octet {
-                b'\n' if self.place == Place::AfterCr => Place::LineStart,
-                b'\n' => Place::AfterBareLf,
-                b'\r' => Place::AfterCr,
+            let (dot, to) = to.split_at_mut(stuffing);
+            dot.fill(b'.');
+            to.copy_from_slice(from);
+            read += length;
+            written += stuffing + length;
+            self.place = match from {
+                [.., b'\r', b'\n'] => Place::LineStart,
+                [b'\n'] if self.place == Place::AfterCr => Place::LineStart,
+                [.., b'\n'] => Place::AfterBareLf,
+                [.., b'\r'] => Place::AfterCr,
                 _ => Place::Inside,
             };
         }

@@ -208,7 +208,7 @@ impl Top {
     }
 }
 
-/// One read of the maildrop. A quarter of a page: at a line's speed more would only take stack.
-const PIECE_OCTETS: usize = 1024;
+/// One read of the maildrop: half of what a link can hold, byte-stuffed at the worst.
+const PIECE_OCTETS: usize = 4096;
 /// Below this a transfer waits for more room.
 const LEAST_ROOM: usize = 512;

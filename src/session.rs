@@ -238,9 +238,11 @@ impl Session {
                 });
                 Event::Began(connect)
             }
-            hayes::Event::CarrierLost(loss) => self
-                .end(now, link, EndReason::CarrierLost(loss))
-                .unwrap_or(Event::Modem(event)),
+            hayes::Event::CarrierLost(loss) => {
+                let verdict = self.call.as_ref().and_then(|call| call.server.verdict());
+                let reason = verdict.map_or(EndReason::CarrierLost(loss), EndReason::Pop3);
+                self.end(now, link, reason).unwrap_or(Event::Modem(event))
+            }
             other => Event::Modem(other),
         }
     }

@@ -259,6 +259,16 @@ impl Server {
         matches!(self.state, State::Quitting | State::Closing(_))
     }
 
+    /// Why the session ends, once all is done and only the last reply is on its way: a caller who
+    /// has read it may hang up first.
+    #[must_use]
+    pub fn verdict(&self) -> Option<EndReason> {
+        match self.state {
+            State::Closing(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
     /// Whether the maildrop is asked to make a message ready.
     #[must_use]
     pub fn is_opening(&self) -> bool {

@@ -142,9 +142,11 @@ impl<'a, B: Board> Gateway<'a, B> {
         if !self.told_ready && office.lines.iter().all(Line::is_settled) {
             self.told_ready = true;
             let lines = office.lines.len();
+            let sound = office.lines.iter().filter(|line| line.fault.is_none());
+            let sound = sound.count();
             office.notes.info(
                 moment,
-                format_args!("ready: {lines} line(s) wait for calls"),
+                format_args!("ready: {sound} of {lines} line(s) wait for calls"),
             );
             board.ready();
         }

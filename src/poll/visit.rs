@@ -186,12 +186,6 @@ impl<'a> Visit<'a> {
         self.run.as_ref().map(|run| run.account)
     }
 
-    /// What the visit under way is for.
-    #[must_use]
-    pub fn goal(&self) -> Option<Goal> {
-        self.run.as_ref().map(|run| run.goal)
-    }
-
     /// One step: reads what came, asks what is next, writes what is known. `day` is today, or 0
     /// while no clock is trusted.
     pub fn step<M: Medium>(

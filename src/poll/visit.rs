@@ -18,18 +18,23 @@ use hal::{Connection, Duration, Instant, Medium};
 use crate::config::User;
 use crate::link::Link;
 use crate::mailbox::{Lan, Mailbox, Row, SourceRecord, Taken};
-use crate::pop3::client::{Capabilities, Client, Event as Reply, Request, Text, UNIQUE_ID_OCTETS};
+use crate::pop3::client::{
+    Capabilities, Client as Pop3Client, Event as Pop3Reply, UNIQUE_ID_OCTETS,
+};
 use crate::reconcile::{Errand, Listed};
 use crate::store::Ticket;
 
 mod choosing;
 mod copying;
 mod listing;
+mod remote;
 mod report;
 
 use choosing::{Looking, Sizing};
 use copying::Copying;
+use remote::{Client, Reply, Request, Text};
 
+pub use remote::{Kind, ServerFailure};
 pub use report::{Failure, NextVisit, Report};
 
 /// How long a connection may take to open: TCP tries for about as long on a LAN worth the name.
@@ -38,10 +43,6 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a visit may take for one mail, or one listing, whatever trickles in: 64 MB at 75 kbit/s.
 /// A server that sends a little now and then must not hold the visit for good.
 const PROGRESS_PATIENCE: Duration = Duration::from_secs(2 * 3600);
-
-/// `TOP` with so many lines is the whole mail, without the mark that `RETR` leaves. Compuserve's
-/// server took no greater number.
-pub(super) const ALL_LINES: u32 = 99_999_999;
 
 /// A piece of a body, or a unique-id.
 pub(super) const PIECE_OCTETS: usize = 4096;
@@ -162,7 +163,7 @@ impl<'a> Visit<'a> {
         self.run = Some(Run {
             goal,
             account,
-            client: Client::new(now),
+            client: Client::Pop3(Pop3Client::new(now)),
             capabilities: Capabilities::default(),
             report: Report::default(),
             state: State::Connecting {
@@ -345,7 +346,7 @@ impl Run {
             Connection::Pending if round.now >= until => Err(Failure::ConnectTimedOut),
             Connection::Pending => Ok(Turn::Wait),
             Connection::Open => {
-                self.client = Client::new(round.now);
+                self.client = Client::Pop3(Pop3Client::new(round.now));
                 self.remember_source(round)?;
                 Ok(self.enter(State::Login))
             }
@@ -411,7 +412,7 @@ impl Run {
     fn quit<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) -> Result<Turn, Failure> {
         match self.reply(round) {
             None => Ok(Turn::Wait),
-            Some(Reply::Ok(_)) => Ok(self.enter(State::Ended)),
+            Some(Reply::Ended) => Ok(self.enter(State::Ended)),
             Some(_) => {
                 self.report.next = None;
                 Ok(self.enter(State::Ended))
@@ -445,12 +446,19 @@ impl Run {
         self.client.step(round.now, round.link, &mut self.piece)
     }
 
+    /// The same while the visit logs in by POP3.
+    fn pop3_reply<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) -> Option<Pop3Reply> {
+        self.client
+            .step_pop3(round.now, round.link, &mut self.piece)
+    }
+
     /// Asks what must be asked now.
-    fn ask<M: Medium>(
+    fn ask<'q, M: Medium>(
         &mut self,
         round: &mut Round<'_, '_, '_, M>,
-        request: Request<'_>,
+        request: impl Into<Request<'q>>,
     ) -> Result<(), Failure> {
+        let request = request.into();
         let kind = request.kind();
         if self.client.request(round.link, request) {
             return Ok(());
@@ -478,7 +486,8 @@ impl Run {
         round: &mut Round<'_, '_, '_, M>,
         request: Request<'_>,
     ) -> bool {
-        if !self.capabilities.pipelining && self.client.outstanding() > 0 {
+        let pipelines = self.capabilities.pipelining || self.client.pipelines();
+        if !pipelines && self.client.outstanding() > 0 {
             return false;
         }
         self.ask_if_room(round, request)
@@ -529,8 +538,8 @@ impl State {
 }
 
 /// A reply that ends the visit.
-pub(super) fn unexpected(reply: Reply) -> Failure {
-    match reply {
+pub(super) fn unexpected(reply: impl Into<Reply>) -> Failure {
+    match reply.into() {
         Reply::Refused { kind, code, text } => Failure::Refused { kind, code, text },
         Reply::Failed(failure) => Failure::Server(failure),
         // The client matches replies to requests: no other can come here.

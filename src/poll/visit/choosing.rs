@@ -9,10 +9,11 @@ use hal::Medium;
 use crate::config::Start;
 use crate::identity::{Basis, HeaderReader};
 use crate::mailbox::{self, Habit, Taken};
-use crate::pop3::client::{Event as Reply, Kind, Request};
+use crate::pop3::client::Kind as Pop3Kind;
 use crate::reconcile::{Errand, Listed, Verdict};
 
 use super::copying::Copying;
+use super::remote::{Kind, Reply, Request};
 use super::{Failure, Goal, Round, Run, State, Turn, unexpected};
 
 /// So many new mails are asked for their size one by one; more, by one `LIST` of all.
@@ -64,7 +65,7 @@ impl Run {
     ) -> Result<Turn, Failure> {
         while let Some(at) = self.next_errand(round, looking.asked, Errand::Header) {
             let number = self.number(round, at);
-            if !self.ask_ahead(round, Request::Top { number, lines: 0 }) {
+            if !self.ask_ahead(round, Request::Header(number)) {
                 break;
             }
             looking.asked = at + 1;
@@ -78,7 +79,7 @@ impl Run {
                 let piece = self.piece.get(..length).unwrap_or_default();
                 looking.header.read(piece);
             }
-            Some(Reply::BodyEnd { .. }) => {
+            Some(Reply::BodyEnd) => {
                 let header = core::mem::take(&mut looking.header).finish();
                 if let Some(entry) = round.tables.listing.get_mut(at) {
                     // Made of less than the mail, it compares with nothing.
@@ -122,7 +123,7 @@ impl Run {
         let unknown = self.listing(round).iter().filter(|entry| lacks_size(entry));
         let all = unknown.count() > SINGLE_SIZES;
         if all {
-            self.ask(round, Request::List)?;
+            self.ask(round, Request::Sizes)?;
         }
         Ok(self.enter(State::Sizing(Sizing {
             asked: 0,
@@ -190,7 +191,7 @@ impl Run {
             && let Some(at) = next(self, round, sizing.asked)
         {
             let number = self.number(round, at);
-            if !self.ask_ahead(round, Request::ListOne(number)) {
+            if !self.ask_ahead(round, Request::Size(number)) {
                 break;
             }
             sizing.asked = at + 1;
@@ -215,9 +216,9 @@ impl Run {
             }
             // Of one mail: read at the desk meanwhile.
             Some(
-                Reply::ListingEnd { .. }
+                Reply::SizesEnd
                 | Reply::Refused {
-                    kind: Kind::ListOne { .. },
+                    kind: Kind::Pop3(Pop3Kind::ListOne { .. }),
                     ..
                 },
             ) => Ok(Turn::Again),

@@ -17,11 +17,12 @@ use hal::Medium;
 
 use crate::identity::HeaderReader;
 use crate::mailbox::{self, Mailbox, Taken};
-use crate::pop3::client::{Event as Reply, Kind, Request};
+use crate::pop3::client::Kind as Pop3Kind;
 use crate::reconcile::{Errand, Verdict};
 use crate::store::{Stored, Writer};
 
-use super::{ALL_LINES, Failure, Goal, NextVisit, Round, Run, Turn, unexpected};
+use super::remote::{Kind, Reply, Request};
+use super::{Failure, Goal, NextVisit, Round, Run, Turn, unexpected};
 
 /// A body may be so many times longer than `LIST` said (LF counted for CR LF, sizes estimated) ..
 const LONGER_TIMES: u64 = 4;
@@ -136,13 +137,13 @@ impl Copying {
                     }
                 }
             }
-            Some(Reply::BodyEnd { .. }) => {
+            Some(Reply::BodyEnd) => {
                 if let Some(body) = &mut self.body {
                     body.ended = true;
                 }
             }
             Some(Reply::Refused {
-                kind: Kind::Top { .. },
+                kind: Kind::Pop3(Pop3Kind::Top { .. }),
                 ..
             }) if !run.capabilities.top && !self.by_retr && run.report.copied == 0 => {
                 // No TOP at all, so far as is known: one mail is asked for at a time.
@@ -184,8 +185,7 @@ impl Copying {
             let request = if self.by_retr || self.again {
                 Request::Retr(number)
             } else {
-                let lines = ALL_LINES;
-                Request::Top { number, lines }
+                Request::Mail(number)
             };
             if !run.ask_ahead(round, request) {
                 return;

@@ -12,6 +12,7 @@ use crate::mailbox::{self, Habit, Mailbox, Row, SourceRecord};
 use crate::pop3::client::{Event as Reply, Kind, Request};
 use crate::reconcile::{Listed, Outcome, Slots, Verdict, reconcile};
 
+use super::remote;
 use super::{Failure, Goal, Round, Run, State, Then, Turn, unexpected};
 
 impl Run {
@@ -41,7 +42,7 @@ impl Run {
         let Some(source) = &round.user.source else {
             return Err(Failure::NotListed);
         };
-        let Some(reply) = self.reply(round) else {
+        let Some(reply) = self.pop3_reply(round) else {
             return Ok(Turn::Wait);
         };
         let next = match reply {
@@ -75,7 +76,7 @@ impl Run {
         let limit = round.tables.listing.len();
         match self.reply(round) {
             None => Ok(Turn::Wait),
-            Some(Reply::UniqueId { number, length }) => {
+            Some(remote::Reply::Entry { number, length }) => {
                 let id = self.piece.get(..length).unwrap_or_default();
                 let key = round.mailbox.key(id);
                 let Some(entry) = round.tables.listing.get_mut(self.listed) else {
@@ -85,7 +86,7 @@ impl Run {
                 self.listed += 1;
                 Ok(Turn::Again)
             }
-            Some(Reply::ListingEnd { .. }) => self.believe(round),
+            Some(remote::Reply::ListingEnd) => self.believe(round),
             Some(other) => Err(unexpected(other)),
         }
     }

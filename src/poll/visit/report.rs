@@ -5,7 +5,8 @@ use core::fmt;
 use hal::lan::ConnectError;
 
 use crate::mailbox;
-use crate::pop3::client::{Failure as ClientFailure, Kind, ResponseCode, Text};
+
+use super::remote::{Kind, ResponseCode, ServerFailure, Text};
 
 /// A visit in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,8 +53,8 @@ pub enum Failure {
         /// Its words.
         text: Text,
     },
-    /// The server does not speak POP3 as it should.
-    Server(ClientFailure),
+    /// The server does not speak its protocol as it should.
+    Server(ServerFailure),
     /// The listing has not as many entries as `STAT` said.
     ListingCut {
         /// As `STAT` said.

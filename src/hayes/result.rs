@@ -35,6 +35,8 @@ pub enum ResultCode {
     NotData,
     /// Speed of the line in bit/s, told before `CONNECT`.
     Rate(u32),
+    /// The modems correct errors, told before `CONNECT`.
+    Corrected,
     /// The calling number.
     Number(Number),
     /// A numeric code whose meaning depends on the maker; while an answer is awaited, a `CONNECT`.
@@ -52,6 +54,8 @@ pub struct Connect {
     pub text: String<48>,
     /// Whether the modem speaks in numbers (`V0`).
     pub numeric: bool,
+    /// The modems correct errors between them (V.42, MNP, RLP): no noise comes through.
+    pub corrected: bool,
 }
 
 /// How much of a line has to be as the row says.
@@ -173,6 +177,7 @@ pub fn parse(line: &[u8]) -> ResultCode {
             rate: rate(rest),
             text: cut(line),
             numeric: false,
+            corrected: corrected(rest),
         });
     }
     let row = WORDS.iter().find(|(text, whole, _)| match whole {
@@ -190,6 +195,10 @@ pub fn parse(line: &[u8]) -> ResultCode {
     let told = words(line, "CARRIER").or_else(|| words(line, "+MRR"));
     if let Some(rate) = told.and_then(first_rate) {
         return ResultCode::Rate(rate);
+    }
+    let protocol = words(line, "PROTOCOL").or_else(|| words(line, "+ER"));
+    if protocol.is_some_and(corrected) {
+        return ResultCode::Corrected;
     }
     caller_id::number(line).map_or(ResultCode::Other, ResultCode::Number)
 }
@@ -217,8 +226,21 @@ fn numeric_connect(code: u16, rate: Option<u32>) -> Connect {
         rate,
         text,
         numeric: true,
+        corrected: false,
     }
 }
+
+/// Whether what a modem tells of a connection names a protocol that corrects errors.
+fn corrected(text: &str) -> bool {
+    let named = |word: &str| {
+        let starts = |name: &&str| starts(word, name).is_some();
+        CORRECTIONS.iter().any(|name| starts(&name))
+    };
+    text.split([' ', '/', ',', ':']).any(named)
+}
+
+/// Words that begin so name a protocol that corrects errors.
+const CORRECTIONS: &[&str] = &["LAPM", "ARQ", "V42", "V.42", "MNP", "ALT", "RLP", "EC"];
 
 /// The speed of the line in what follows `CONNECT`. Where several are told, the speed between us
 /// and the modem comes first, and the line's last.
@@ -310,6 +332,25 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_corrects_errors_says_so() {
+        for (line, expected) in [
+            ("CONNECT 28800/ARQ/VFC/LAPM/V42BIS", true),
+            ("CONNECT 38400/V.32bis 14400/V.42bis", true),
+            ("CONNECT 9600/RLP", true),
+            ("CONNECT 14400/MNP5", true),
+            ("CONNECT 14400/ALT", true),
+            ("CONNECT 2400/NONE", false),
+            ("CONNECT 33600", false),
+            ("CONNECT", false),
+        ] {
+            let ResultCode::Connect(connect) = parse(line.as_bytes()) else {
+                panic!("{line}");
+            };
+            assert_eq!(connect.corrected, expected, "{line}");
+        }
+    }
+
+    #[test]
     fn edge_6_lines_before_connect_are_no_end() {
         for (line, code) in [
             ("CARRIER 33600", ResultCode::Rate(33600)),
@@ -317,9 +358,12 @@ mod tests {
             ("+MRR: 28800,48000", ResultCode::Rate(28800)),
             ("+MRR: 31200", ResultCode::Rate(31200)),
             ("+MCR: V34", ResultCode::Other),
-            ("+ER: LAPM", ResultCode::Other),
+            ("+ER: LAPM", ResultCode::Corrected),
+            ("+ER: NONE", ResultCode::Other),
             ("+DR: V42B", ResultCode::Other),
-            ("PROTOCOL: LAPM", ResultCode::Other),
+            ("PROTOCOL: LAPM", ResultCode::Corrected),
+            ("PROTOCOL: MNP4", ResultCode::Corrected),
+            ("PROTOCOL: NONE", ResultCode::Other),
             ("COMPRESSION: V.42BIS", ResultCode::Other),
             ("CED", ResultCode::Other),
             ("+FHR: 00 11", ResultCode::Other),
@@ -337,6 +381,7 @@ mod tests {
                 rate,
                 text: String::try_from(text).unwrap(),
                 numeric: true,
+                corrected: false,
             })
         };
         for (line, code) in [

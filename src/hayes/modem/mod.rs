@@ -37,6 +37,8 @@ const PROBES: u8 = 3;
 const ANSWER: Duration = Duration::from_secs(80);
 /// After `CONNECT`: modems that just met may still send noise, and a slow caller misses a greeting.
 const SETTLE: Duration = Duration::from_millis(400);
+/// The same, where the modems correct errors: no noise comes through, and they have met for long.
+const SETTLE_CORRECTED: Duration = Duration::from_millis(100);
 /// Modems have died in silence: ask now and then.
 const CHECK: Duration = Duration::from_secs(3600);
 /// For the answer to that.
@@ -97,6 +99,7 @@ enum State {
     Answering {
         rings: u8,
         rate: Option<u32>,
+        corrected: bool,
         due: Instant,
     },
     /// `CONNECT` came.
@@ -389,7 +392,13 @@ impl Modem {
 
     /// What the modem says while it answers a call.
     fn answering(&mut self, now: Instant, link: &mut Link, code: ResultCode) {
-        let State::Answering { rings, rate, .. } = &mut self.state else {
+        let State::Answering {
+            rings,
+            rate,
+            corrected,
+            ..
+        } = &mut self.state
+        else {
             return;
         };
         match code {
@@ -402,13 +411,16 @@ impl Modem {
                 }
             }
             ResultCode::Rate(told) => *rate = Some(told),
+            ResultCode::Corrected => *corrected = true,
             ResultCode::Connect(mut connect) => {
                 connect.rate = rate.or(connect.rate);
+                connect.corrected |= *corrected;
                 self.settle(now, connect);
             }
             ResultCode::Code(code) if code >= 10 => {
                 let mut connect = result::connect_by_number(code);
                 connect.rate = *rate;
+                connect.corrected = *corrected;
                 self.settle(now, connect);
             }
             ResultCode::NoCarrier
@@ -496,17 +508,23 @@ impl Modem {
         self.enter(State::Answering {
             rings: 0,
             rate: None,
+            corrected: false,
             due: now + ANSWER,
         });
     }
 
     fn settle(&mut self, now: Instant, connect: Connect) {
         self.ringing.forget();
+        let settle = if connect.corrected {
+            SETTLE_CORRECTED
+        } else {
+            SETTLE
+        };
         self.enter(State::Settling {
             connect,
             carrier_seen: false,
             line_feed: true,
-            due: now + SETTLE,
+            due: now + settle,
         });
     }
 

@@ -31,7 +31,8 @@ const UNTOLD_RATE: u32 = 2400;
 
 /// From the last octet's leaving the modem, as far as can be reckoned, to what relies on its
 /// having arrived: a commit at `QUIT`, and hanging up. It is on its way so long at most, and a
-/// carrier lost meanwhile is seen (circuit 109 is looked at every 250 ms).
+/// carrier lost meanwhile is seen (circuit 109 is looked at every 250 ms). A caller whose answers
+/// have always come sooner is known to be nearer, and waits no longer than it took.
 const FLIGHT: Duration = Duration::from_millis(500);
 
 /// A line, and the call on it if there is one.
@@ -263,7 +264,7 @@ impl Call {
     /// How long what was sent last may be on its way, as far as that matters now.
     fn flight(&self) -> Duration {
         if self.server.is_ending() {
-            FLIGHT
+            self.air.flight()
         } else {
             Duration::ZERO
         }
@@ -290,6 +291,13 @@ struct Air {
     passed: u64,
     /// When the modem will have sent all that it was given.
     free_at: Instant,
+    /// The link's count of octets received, at the last look.
+    received: u64,
+    /// Something was sent since the caller spoke last.
+    asked: bool,
+    /// The longest time in this call from our last octet to the caller's next one. Half of it at
+    /// the most is the way of an octet.
+    turnaround: Option<Duration>,
 }
 
 impl Air {
@@ -300,6 +308,9 @@ impl Air {
             sent: link.sent(),
             passed: 0,
             free_at: now,
+            received: link.received(),
+            asked: false,
+            turnaround: None,
         }
     }
 
@@ -307,11 +318,24 @@ impl Air {
         let passed = link.sent().saturating_sub(self.sent);
         self.sent = link.sent();
         self.passed += passed;
+        let heard = link.received() != self.received;
+        self.received = link.received();
+        // Who speaks before all was said has not waited for it, and tells nothing of the way.
+        if heard && passed == 0 && self.asked && link.unsent() == 0 && now >= self.free_at {
+            let took = now.since(self.free_at);
+            self.turnaround = Some(self.turnaround.unwrap_or(took).max(took));
+        }
+        self.asked = passed > 0 || (self.asked && !heard);
         if passed > 0 {
             self.free_at = self.free_at.max(now) + self.time_of(passed);
         }
         let latest = now + self.time_of(link.unsent() as u64 + MODEM_OCTETS);
         self.free_at = self.free_at.min(latest);
+    }
+
+    /// How long the last octet may be on its way.
+    fn flight(&self) -> Duration {
+        self.turnaround.map_or(FLIGHT, |time| time.min(FLIGHT))
     }
 
     fn is_drained(&self, now: Instant, link: &Link, flight: Duration) -> bool {

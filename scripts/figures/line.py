@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import re
 import select
 import subprocess
 import threading
@@ -18,9 +19,16 @@ from .process import Gateway, TempDir, free_port
 RINGS = 30
 IDLE_MS = 5
 LOADED_MS = 20
+# Percent of the time in which octets come, as Dovecot's measured on such a line.
+USE = {
+    "50 mails of 4 KB, RETR pipelined": 97.5,
+    "50 mails of 4 KB, login too": 98.5,
+    "50 mails of 1 KB, login too": 94.4,
+}
 
 
 def take(report):
+    paced(report)
     with TempDir() as directory:
         rings_idle(report, directory / "idle")
         rings_copying(report, directory / "copying")
@@ -28,6 +36,24 @@ def take(report):
         rings_silent(report, directory / "swallower", "LAN swallows packets", Swallower)
         rings_nameless(report, directory / "nameless")
         serving(report, directory / "serving")
+
+
+def paced(report):
+    """Sessions over a line paced in virtual time: tests/line.rs, whose figures are exact."""
+    output = subprocess.run(
+        ["cargo", "test", "--locked", "--quiet", "--test", "line", "--", "--nocapture"],
+        check=True, capture_output=True, text=True,
+    ).stdout
+    found = re.findall(r"figure: (.*): use (\S+) % excess (\S+) ", output)
+    for name, use, excess in found:
+        report.figure(f"line: {name}, over the least", float(excess), at_most=1.005)
+        least = USE.get(name)
+        if least:
+            peer = f"Dovecot {least}"
+            report.figure(f"line: {name}, use", float(use), "%", at_least=least, peer=peer)
+    (seconds,) = re.findall(r"figure: UIDL .*: seconds (\S+)", output)
+    peer = "popa3d 6.5, mailutils 15.7"
+    report.figure("line: UIDL of 1000 kept mails", float(seconds), "s", at_most=3.3, peer=peer)
 
 
 class Modem:

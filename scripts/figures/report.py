@@ -40,7 +40,7 @@ class Report:
 
 
 def number(value):
-    """Three digits that mean something."""
+    """Four digits that mean something."""
     if isinstance(value, int) or value == int(value):
         return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"

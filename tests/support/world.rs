@@ -23,13 +23,14 @@ use ringmail::store::{self, Buffers, Geometry, Segment, Space};
 
 use super::dialler::{Dialler, Plan, Record};
 
-/// Rows, and entries of a listing.
+/// Rows, and entries of a listing, where a test does not want more.
 const ROWS: usize = 512;
 
 pub(crate) struct House {
     pub(crate) world: World,
     pub(crate) config: String,
     pub(crate) lists: usize,
+    pub(crate) rows: usize,
 }
 
 /// A gateway that runs.
@@ -86,6 +87,7 @@ impl House {
             world: World::new(seed, medium),
             config: config.to_owned(),
             lists: ROWS,
+            rows: ROWS,
         }
     }
 
@@ -114,8 +116,8 @@ impl House {
             segments: &mut segments,
             buffers: &mut buffers,
         };
-        let mut slots = vec![Slot::Vacant; ROWS];
-        let mut index = vec![0; 2 * ROWS];
+        let mut slots = vec![Slot::Vacant; self.rows];
+        let mut index = vec![0; 2 * self.rows];
         let mut ledger = Ledger::new(&mut slots, &mut index);
         let disk = self.world.disk().clone();
         let (store, _) = store::mount(disk, space, &mut ledger).unwrap();
@@ -127,7 +129,7 @@ impl House {
         let entry = Listed::new(Key([0, 0]), 0);
         let mut listings: [Vec<Listed>; VISITS] = core::array::from_fn(|_| vec![entry; self.lists]);
         let mut orders: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; self.lists]);
-        let mut matched: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; ROWS / 32 + 1]);
+        let mut matched: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; self.rows / 32 + 1]);
         let mut tables = listings.iter_mut().zip(&mut orders).zip(&mut matched);
         let memory = Memory {
             maildrops: items.each_mut().map(Vec::as_mut_slice),

@@ -20,6 +20,7 @@ pub struct Link {
     tx: Buffer,
     /// What is left of a line that was too long is thrown away up to its LF.
     skipping: bool,
+    skipped: u64,
     received: u64,
     sent: u64,
     pending: usize,
@@ -59,6 +60,7 @@ impl Link {
             rx: Buffer::new(),
             tx: Buffer::new(),
             skipping: false,
+            skipped: 0,
             received: 0,
             sent: 0,
             pending: 0,
@@ -140,7 +142,9 @@ impl Link {
         loop {
             let end = self.rx.filled().iter().position(|&octet| octet == b'\n');
             if self.skipping {
-                self.rx.consume(end.map_or(self.rx.len(), |at| at + 1));
+                let rest = end.map_or(self.rx.len(), |at| at + 1);
+                self.skipped += rest as u64;
+                self.rx.consume(rest);
                 self.skipping = end.is_none();
                 if self.skipping {
                     return None;
@@ -153,12 +157,14 @@ impl Link {
                     return None;
                 }
                 self.skipping = true;
+                self.skipped += self.rx.len() as u64;
                 self.rx.clear();
                 return Some(Err(TooLong { limit }));
             };
             let line = self.rx.filled().get(..end).unwrap_or_default();
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let result = if line.len() > limit {
+                self.skipped += end as u64 + 1;
                 Err(TooLong { limit })
             } else {
                 Ok(parse(line))
@@ -166,6 +172,12 @@ impl Link {
             self.rx.consume(end + 1);
             return Some(result);
         }
+    }
+
+    /// Octets of lines that were too long, thrown away since the link was new or cleared.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// All that has come and was not taken yet.

@@ -66,6 +66,8 @@ pub enum Malformed {
     Empty,
     /// An octet below 0x20, or 0x7f.
     ControlOctet,
+    /// A keyword with octets beyond ASCII.
+    NotAscii,
     /// No keyword of ours.
     Unknown,
     /// An argument is missing.
@@ -93,6 +95,9 @@ impl Command {
         let mut halves = line.splitn(2, |&octet| octet == b' ');
         let mut keyword = KEYWORD_PADDED;
         let word = halves.next().unwrap_or_default();
+        if !word.is_ascii() {
+            return Err(Malformed::NotAscii);
+        }
         keyword
             .get_mut(..word.len())
             .ok_or(Malformed::Unknown)?
@@ -135,7 +140,7 @@ impl fmt::Display for Malformed {
         f.write_str(match self {
             Self::Empty => "empty line",
             Self::ControlOctet => "control character in line",
-            Self::Unknown => "unknown command",
+            Self::Unknown | Self::NotAscii => "unknown command",
             Self::Missing => "argument missing",
             Self::NotANumber => "not a number",
             Self::TrailingWords => "too many words",

@@ -22,6 +22,7 @@
 //!   the longest single reply fits, though the message before is still draining.
 
 mod authorization;
+mod stranger;
 mod transaction;
 mod transfer;
 
@@ -40,10 +41,12 @@ use super::reply::{Expire, REPLY_OCTETS, Reply};
 use crate::config::{Limits, Secret};
 use crate::link::Link;
 use authorization::Claim;
+use stranger::Errors;
 use transaction::DeleteReplies;
 use transfer::{Listing, Part, Transfer};
 
 pub use super::reply::Refusal;
+pub use stranger::Stranger;
 
 /// What the owner has set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +98,10 @@ pub enum EndReason {
     TooManyErrors,
     /// Too many wrong passwords.
     LoginFailures,
+    /// Nobody had logged in when the time for it was over.
+    NoLogin,
+    /// The caller is no POP3 client.
+    Stranger(Stranger),
     /// A message could not be read to its end, or `QUIT` could not be made durable.
     StoreFault,
 }
@@ -102,6 +109,8 @@ pub enum EndReason {
 impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Stranger(stranger) => return write!(f, "{stranger}"),
+            Self::NoLogin => "nobody logged in",
             Self::Quit => "quit",
             Self::Autologout => "autologout: nothing came, or nothing drained",
             Self::CallLimit => "the call limit was reached",
@@ -118,6 +127,12 @@ pub struct Server {
     state: State,
     options: Options,
     call_end: Instant,
+    /// Until then somebody must have logged in.
+    login_end: Instant,
+    /// The link's count of octets thrown away when the call began.
+    skipped: u64,
+    /// A command was heard: this is a POP3 client.
+    introduced: bool,
     activity: Activity,
     errors: Errors,
     failures: u8,
@@ -184,6 +199,9 @@ impl Server {
             state: State::Silent,
             options,
             call_end: now + options.call,
+            login_end: now + options.idle,
+            skipped: 0,
+            introduced: false,
             activity: Activity::new(now),
             errors: Errors::default(),
             failures: 0,
@@ -201,6 +219,8 @@ impl Server {
         if !matches!(self.state, State::Silent) {
             return;
         }
+        self.skipped = link.skipped();
+        self.login_end = now + self.options.idle;
         Reply::Greeting { hostname }.put(link);
         self.enter(now, State::Authorization(Claim::Nobody));
     }
@@ -231,6 +251,9 @@ impl Server {
             if now >= self.call_end && self.may_be_cut() {
                 // RFC 1939 §3, on autologout: no response, and nothing is removed.
                 self.enter(now, State::Closing(EndReason::CallLimit));
+            }
+            if now >= self.login_end && matches!(self.state, State::Authorization(_)) {
+                self.enter(now, State::Closing(EndReason::NoLogin));
             }
             // What was put on the link in this step has not drained.
             let drained = drained && link.output().is_empty();
@@ -280,9 +303,8 @@ impl Server {
     pub fn deadline(&self) -> Option<Instant> {
         let idle = self.activity.at + self.options.idle;
         match self.state {
-            State::Silent | State::Authorization(_) | State::Verifying | State::Transaction => {
-                Some(idle.min(self.call_end))
-            }
+            State::Authorization(_) => Some(idle.min(self.call_end).min(self.login_end)),
+            State::Silent | State::Verifying | State::Transaction => Some(idle.min(self.call_end)),
             State::Opening { until, .. } => Some(until.min(self.call_end)),
             State::Committing { until } => Some(until),
             State::Listing(_) | State::Sending(_) | State::Quitting | State::Closing(_) => {
@@ -298,28 +320,51 @@ impl Server {
         if link.room() < REPLY_OCTETS {
             return None;
         }
-        let waiting = u64::try_from(link.peek().len()).unwrap_or(u64::MAX);
+        let said = link.peek();
+        let begun = said.get(..said.len().min(COMMAND_OCTETS + 2));
+        if let Some(begun) = begun.filter(|begun| begun.len() > COMMAND_OCTETS)
+            && !begun.contains(&b'\n')
+        {
+            self.errors.look_at_endless(begun);
+        }
+        let waiting = u64::try_from(said.len()).unwrap_or(u64::MAX);
         let start = link.received().saturating_sub(waiting);
         let parsed = match link.line(COMMAND_OCTETS, Command::parse)? {
             Ok(parsed) => parsed,
             Err(too_long) => Err(too_long.into()),
         };
         log::debug!("pop3: {parsed:?}");
+        self.introduced |= parsed.is_ok();
         Some(parsed.map(|command| (command, start)))
     }
 
     /// Answers a command that was in place.
     fn reply(&mut self, link: &mut Link, reply: &Reply<'_>) -> Turn {
-        self.errors.in_a_row = 0;
+        self.errors.forget_row();
         reply.put(link);
+        AGAIN
+    }
+
+    /// There is no command yet: whether it pays to wait for one.
+    fn wait_for_command(&mut self, now: Instant, link: &Link) -> Turn {
+        let skipped = link.skipped() - self.skipped;
+        let Some(reason) = self.errors.verdict(skipped) else {
+            return QUIET;
+        };
+        self.enter(now, State::Closing(reason));
         AGAIN
     }
 
     /// Answers a line that was no command, or a command out of place.
     fn complain(&mut self, now: Instant, link: &mut Link, reply: &Reply<'_>) -> Turn {
-        if self.errors.count().is_too_many() {
+        let malformed = match reply {
+            Reply::Malformed(malformed) => Some(*malformed),
+            _ => None,
+        };
+        let skipped = link.skipped() - self.skipped;
+        if let Some(reason) = self.errors.count(malformed).verdict(skipped) {
             Reply::TooManyErrors.put(link);
-            self.enter(now, State::Closing(EndReason::TooManyErrors));
+            self.enter(now, State::Closing(reason));
             return AGAIN;
         }
         reply.put(link);
@@ -403,32 +448,5 @@ impl Activity {
         self.received = link.received();
         self.sent = link.sent();
         self.held = held;
-    }
-}
-
-/// Counts lines that were no commands, and commands out of place.
-///
-/// Three of them are enough for some servers before a login. A person at a terminal mistypes, and
-/// a modem's retrain adds noise to both ends of a line: a limit must stop a program that talks
-/// another protocol, and 20 lines in a row are nothing to such a program and much to a person.
-/// 50 in all, for those that are right now and then.
-#[derive(Debug, Default)]
-struct Errors {
-    in_a_row: u8,
-    in_all: u8,
-}
-
-impl Errors {
-    const IN_A_ROW: u8 = 20;
-    const IN_ALL: u8 = 50;
-
-    fn count(&mut self) -> &Self {
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        self.in_all = self.in_all.saturating_add(1);
-        self
-    }
-
-    fn is_too_many(&self) -> bool {
-        self.in_a_row >= Self::IN_A_ROW || self.in_all >= Self::IN_ALL
     }
 }

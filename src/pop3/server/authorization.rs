@@ -7,6 +7,7 @@ use core::ops::ControlFlow;
 
 use hal::time::Instant;
 
+use super::stranger::recognise;
 use super::{AGAIN, EndReason, Event, QUIET, Refusal, Server, State, Turn};
 use crate::link::Link;
 use crate::pop3::command::{Command, Login};
@@ -36,7 +37,7 @@ impl Server {
         } else {
             Expire::Never
         };
-        self.errors.in_a_row = 0;
+        self.errors.forget_row();
         Reply::Ok.put(link);
         self.enter(now, State::Transaction);
     }
@@ -61,8 +62,13 @@ impl Server {
 
     /// One command in the AUTHORIZATION state.
     pub(super) fn authorize(&mut self, now: Instant, link: &mut Link) -> Turn {
+        if let Some(stranger) = recognise(link.peek()).filter(|_| !self.introduced) {
+            // Nothing is said to somebody who would not understand it.
+            self.enter(now, State::Closing(EndReason::Stranger(stranger)));
+            return AGAIN;
+        }
         let command = match self.command(link) {
-            None => return QUIET,
+            None => return self.wait_for_command(now, link),
             Some(Err(malformed)) => {
                 return self.complain(now, link, &Reply::Malformed(malformed));
             }
@@ -106,10 +112,10 @@ impl Server {
         if matches!(
             self.state,
             State::Authorization(Claim::Login(_) | Claim::Stranger)
-        ) && self.errors.count().is_too_many()
+        ) && let Some(reason) = self.errors.count(None).verdict(0)
         {
             Reply::TooManyErrors.put(link);
-            self.enter(now, State::Closing(EndReason::TooManyErrors));
+            self.enter(now, State::Closing(reason));
             return AGAIN;
         }
         Reply::Ok.put(link);

@@ -100,7 +100,7 @@ impl Server {
     /// The next command, if there is one.
     fn serve<M: Maildrop>(&mut self, now: Instant, link: &mut Link, maildrop: &mut M) -> Turn {
         let (command, start) = match self.command(link) {
-            None => return QUIET,
+            None => return self.wait_for_command(now, link),
             Some(Err(malformed)) => {
                 return self.complain(now, link, &Reply::Malformed(malformed));
             }
@@ -177,7 +177,7 @@ impl Server {
         if let Err(reply) = kept(maildrop, number) {
             return self.reply(link, &reply);
         }
-        self.errors.in_a_row = 0;
+        self.errors.forget_row();
         // The caller waits for us now, so the idle limit bounds our time instead of theirs.
         let until = now + self.options.idle;
         self.enter(

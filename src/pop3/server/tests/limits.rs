@@ -3,7 +3,7 @@
 use super::twin::{OPTIONS, Talk, Twin};
 use super::{MAILS, large_mail};
 use crate::link::Link;
-use crate::pop3::server::{EndReason, Event, Options, Refusal, Server};
+use crate::pop3::server::{EndReason, Event, Options, Refusal, Server, Stranger};
 use hal::time::Instant;
 use hal::{ByteStream, Duration, StreamError};
 
@@ -14,12 +14,14 @@ fn server_in_transaction() -> Talk {
 #[test]
 fn twenty_errors_in_a_row_end_the_session_before_and_after_the_login() {
     for logged_in in [false, true] {
-        for bad in [
-            "\r\n",
-            "AT+FCLASS\r\n",
-            "\0\r\n",
-            "RETR x\r\n",
-            "PASS x\r\n",
+        let too_many = EndReason::TooManyErrors;
+        for (bad, reason) in [
+            ("\r\n", EndReason::Stranger(Stranger::EmptyLines)),
+            ("AT+FCLASS\r\n", too_many),
+            ("\0\r\n", EndReason::Stranger(Stranger::Noise)),
+            ("\u{fc}~\r\n", EndReason::Stranger(Stranger::Noise)),
+            ("RETR x\r\n", too_many),
+            ("PASS x\r\n", too_many),
         ] {
             let mut talk = Talk::new(Twin::of(&MAILS), OPTIONS);
             if logged_in {
@@ -36,10 +38,117 @@ fn twenty_errors_in_a_row_end_the_session_before_and_after_the_login() {
                 assert_eq!(talk.ended, None);
             }
             assert_eq!(talk.ask(bad), "-ERR too many errors\r\n");
-            assert_eq!(talk.ended, Some(EndReason::TooManyErrors));
+            assert_eq!(talk.ended, Some(reason));
             assert_eq!(talk.twin.commits, 0);
         }
     }
+}
+
+/// A line of 10 MB is not read to its end, wherever it comes and however it is cut.
+#[test]
+fn a_line_without_an_end_is_hung_up_on_within_some_kilobytes() {
+    for logged_in in [false, true] {
+        for (octet, stranger) in [
+            (b'A', Stranger::Flood),
+            (b' ', Stranger::Flood),
+            (0, Stranger::Noise),
+            (0xa5, Stranger::Noise),
+            (0x55 | 0x80, Stranger::Noise),
+        ] {
+            for chunk in [1, 100, 254, 4000, 8192] {
+                let mut talk = Talk::new(Twin::of(&MAILS), OPTIONS);
+                if logged_in {
+                    talk = server_in_transaction();
+                }
+                let mut taken = 0;
+                while talk.ended.is_none() {
+                    taken += talk.link.feed(&vec![octet; chunk]);
+                    talk.turn(8192);
+                    assert!(taken < 40_000, "{octet:#x} in chunks of {chunk}");
+                }
+                assert_eq!(talk.ended, Some(EndReason::Stranger(stranger)));
+                assert_eq!(talk.twin.commits, 0);
+                assert!(talk.said.ends_with(b"-ERR line too long\r\n"));
+            }
+        }
+    }
+}
+
+/// Lines of any length, none of them a command: bounded in lines and in octets.
+#[test]
+fn a_flood_of_lines_ends_the_session() {
+    for length in [0, 1, 10, 100, 253, 254, 300, 1000, 7000, 20_000] {
+        let mut talk = Talk::new(Twin::of(&MAILS), OPTIONS);
+        let mut line = vec![b'x'; length];
+        line.extend(b"\r\n");
+        let mut taken = 0;
+        while talk.ended.is_none() {
+            for part in line.chunks(4000) {
+                taken += talk.link.feed(part);
+                talk.turn(8192);
+            }
+            assert!(taken < 60_000, "lines of {length}");
+        }
+        assert!(talk.twin.taken.is_none());
+    }
+}
+
+#[test]
+fn other_protocols_are_named_and_hung_up_on_without_a_word() {
+    let first = |octets: &[u8], stranger| (octets.to_vec(), stranger);
+    for (said, stranger) in [
+        first(b"\xff\xfd\x03\xff\xfb\x18", Stranger::Telnet),
+        first(
+            b"~\xff}#\xc0!}!}!} }4}\"}&} } } } }%}&\x8c!~",
+            Stranger::Ppp,
+        ),
+        first(b"\r\r**EMSI_INQC816\r", Stranger::FidoNet),
+        first(b"\xf1\xae\xf1\xae", Stranger::FidoNet),
+        first(b"\xff\xc8\x01\x00", Stranger::Fax),
+        first(b"+FCON\r\n", Stranger::Fax),
+        first(b"\x16\x03\x01\x02\x00\x01", Stranger::Tls),
+        first(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", Stranger::Web),
+        first(b"EHLO there\r\n", Stranger::Smtp),
+        first(b"SSH-2.0-x\r\n", Stranger::Ssh),
+    ] {
+        for chunk in 1..said.len() {
+            let mut talk = Talk::new(Twin::of(&MAILS), OPTIONS);
+            talk.run(&said, chunk, 7);
+            assert_eq!(talk.ended, Some(EndReason::Stranger(stranger)), "{said:?}");
+            let said = String::from_utf8_lossy(&talk.said);
+            // Wake-up octets may have been answered.
+            let lines: Vec<_> = said.lines().skip(1).collect();
+            assert!(
+                lines.iter().all(|line| *line == "-ERR empty line"),
+                "{said}"
+            );
+        }
+    }
+    // A client is not doubted any more once it has said a command.
+    let mut talk = Talk::new(Twin::of(&MAILS), OPTIONS);
+    talk.ask("CAPA\r\n");
+    assert_eq!(talk.ask("EHLO there\r\n"), "-ERR unknown command\r\n");
+    assert_eq!(talk.ended, None);
+}
+
+/// Somebody who says something now and then but never logs in does not hold the line for long.
+#[test]
+fn who_never_logs_in_is_hung_up_on() {
+    let mut talk = Talk::new(Twin::of(&MAILS), OPTIONS);
+    let mut waited = Duration::ZERO;
+    while talk.ended.is_none() {
+        talk.ask("CAPA\r\n");
+        talk.pass(Duration::from_secs(50));
+        waited += Duration::from_secs(50);
+        assert!(waited <= OPTIONS.idle + Duration::from_secs(50));
+    }
+    assert_eq!(talk.ended, Some(EndReason::NoLogin));
+    // Nobody is cut off who has logged in, or whose password is being looked at.
+    let mut talk = server_in_transaction();
+    talk.pass(OPTIONS.idle - Duration::from_secs(1));
+    assert_eq!(talk.ask("NOOP\r\n"), "+OK\r\n");
+    talk.pass(Duration::from_secs(2));
+    assert_eq!(talk.ask("NOOP\r\n"), "+OK\r\n");
 }
 
 #[test]
@@ -217,7 +326,8 @@ fn what_drains_from_the_kernel_counts_as_well() {
     }
     now = now + OPTIONS.idle;
     let event = server.step::<Twin>(now, &mut link, true, None);
-    assert_eq!(event, Some(Event::Ended(EndReason::Autologout)));
+    // That nobody logs in was decided long before.
+    assert_eq!(event, Some(Event::Ended(EndReason::NoLogin)));
 }
 
 #[test]

@@ -469,8 +469,16 @@ impl Dce {
             return octets.len();
         }
         let escape = self.profile.register(2);
-        let is_escape = |octet: &u8| *octet == escape && escape < 128;
-        let first = octets.iter().position(is_escape).unwrap_or(octets.len());
+        // No more than the line takes at once is looked at.
+        let octets = octets
+            .get(..octets.len().min(PIPE_OCTETS))
+            .unwrap_or_default();
+        // Most pieces have none in them, and whether is known faster than where.
+        let first = match escape < 128 && octets.contains(&escape) {
+            true => octets.iter().position(|&octet| octet == escape),
+            false => None,
+        };
+        let first = first.unwrap_or(octets.len());
         if first > 0 {
             let n = self
                 .to_line

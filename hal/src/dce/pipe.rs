@@ -21,7 +21,7 @@ pub(super) struct Pipe {
     /// Bit/s; 0: not paced.
     speed: u32,
     latency: Duration,
-    octets: Deque<u8, PIPE_OCTETS>,
+    octets: Ring,
     bursts: Deque<Burst, BURSTS>,
 }
 
@@ -39,7 +39,7 @@ impl Pipe {
         Self {
             speed,
             latency,
-            octets: Deque::new(),
+            octets: Ring::new(),
             bursts: Deque::new(),
         }
     }
@@ -68,10 +68,7 @@ impl Pipe {
                 return 0;
             }
         }
-        for &octet in octets.iter().take(count) {
-            let fits = self.octets.push_back(octet);
-            debug_assert!(fits.is_ok(), "there was room for {count}");
-        }
+        self.octets.extend(octets.get(..count).unwrap_or_default());
         count
     }
 
@@ -82,9 +79,8 @@ impl Pipe {
             let out = passed(self.speed, burst, now.since(Instant::ZERO + self.latency));
             let ready = usize::try_from(out - burst.taken).unwrap_or(usize::MAX);
             let count = ready.min(buf.len() - n);
-            for slot in buf.iter_mut().skip(n).take(count) {
-                *slot = self.octets.pop_front().unwrap_or_default();
-            }
+            let places = buf.get_mut(n..n + count).unwrap_or_default();
+            self.octets.take(places);
             n += count;
             let Some(burst) = self.bursts.front_mut() else {
                 break;
@@ -106,9 +102,8 @@ impl Pipe {
             burst.count = passed(speed, burst, now.since(Instant::ZERO));
             kept += burst.count - burst.taken;
         }
-        while self.octets.len() as u64 > kept {
-            self.octets.pop_back();
-        }
+        self.octets
+            .truncate(usize::try_from(kept).unwrap_or(usize::MAX));
         while self
             .bursts
             .back()
@@ -128,7 +123,7 @@ impl Pipe {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.octets.is_empty()
+        self.octets.len() == 0
     }
 
     /// When the next few octets have come out.
@@ -157,6 +152,69 @@ impl Pipe {
         }
         let micros = count.saturating_mul(MICROBITS);
         burst.start + Duration::from_micros(micros.div_ceil(u64::from(self.speed)))
+    }
+}
+
+/// The octets of a pipe, moved in pieces and not one by one.
+#[derive(Debug)]
+struct Ring {
+    octets: [u8; PIPE_OCTETS],
+    /// Where the oldest stands.
+    from: usize,
+    count: usize,
+}
+
+impl Ring {
+    const fn new() -> Self {
+        Self {
+            octets: [0; PIPE_OCTETS],
+            from: 0,
+            count: 0,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn clear(&mut self) {
+        (self.from, self.count) = (0, 0);
+    }
+
+    /// Drops the youngest, beyond `count`.
+    fn truncate(&mut self, count: usize) {
+        self.count = self.count.min(count);
+    }
+
+    /// Takes `octets` in; there must be room for all of them.
+    fn extend(&mut self, octets: &[u8]) {
+        let octets = octets
+            .get(..octets.len().min(PIPE_OCTETS - self.count))
+            .unwrap_or_default();
+        let at = (self.from + self.count) % PIPE_OCTETS;
+        let (head, tail) = octets.split_at(octets.len().min(PIPE_OCTETS - at));
+        copy(head, self.octets.get_mut(at..));
+        copy(tail, self.octets.get_mut(..));
+        self.count += octets.len();
+    }
+
+    /// Moves the oldest into `places`; there must be as many.
+    fn take(&mut self, places: &mut [u8]) {
+        let count = places.len().min(self.count);
+        let (head, tail) = places.split_at_mut(count.min(PIPE_OCTETS - self.from));
+        copy(self.octets.get(self.from..).unwrap_or_default(), Some(head));
+        copy(&self.octets, Some(tail));
+        self.from = (self.from + count) % PIPE_OCTETS;
+        self.count -= count;
+    }
+}
+
+/// Copies as much as both have.
+fn copy(from: &[u8], to: Option<&mut [u8]>) {
+    let to = to.unwrap_or_default();
+    let count = from.len().min(to.len());
+    if let (Some(from), Some(to)) = (from.get(..count), to.get_mut(..count)) {
+        to.copy_from_slice(from);
     }
 }
 

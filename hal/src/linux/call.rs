@@ -124,6 +124,22 @@ impl Call {
         }
     }
 
+    /// Takes what the modem sends without handing it to the socket yet, so that it gets more in
+    /// one piece. False if there was nothing, or it is time to hand it over.
+    pub(super) fn gather(&mut self, now: Instant, dce: &mut Dce) -> bool {
+        // A pipe's worth stays free, for a modem that hangs up.
+        if self.outgoing.filled().len() > PIPE_OCTETS {
+            return false;
+        }
+        let count = dce.to_line(now, self.outgoing.free());
+        self.outgoing.extend(count);
+        if count > 0 {
+            self.stirred = now;
+            self.owed = false;
+        }
+        count > 0
+    }
+
     /// Moves what the modem sends as far as the socket takes it.
     pub(super) fn send(&mut self, now: Instant, dce: &mut Dce) {
         loop {
@@ -309,9 +325,9 @@ fn queued(stream: &Descriptor) -> usize {
     result.map_or(0, |_| usize::try_from(count).unwrap_or(0))
 }
 
-/// Octets on their way: what the modem's pipe holds, twice.
+/// Octets on their way: what the modem's pipe holds, three times.
 struct Buffer {
-    octets: Box<[u8; 2 * PIPE_OCTETS]>,
+    octets: Box<[u8; 3 * PIPE_OCTETS]>,
     from: usize,
     to: usize,
 }
@@ -319,7 +335,7 @@ struct Buffer {
 impl Default for Buffer {
     fn default() -> Self {
         Self {
-            octets: Box::new([0; 2 * PIPE_OCTETS]),
+            octets: Box::new([0; 3 * PIPE_OCTETS]),
             from: 0,
             to: 0,
         }

@@ -197,6 +197,15 @@ impl Registration {
         self.with_entry(|entry| entry.write = wish);
     }
 
+    /// Whether the wish to wake when something can be read still stands: poll has reported nothing
+    /// since it was made.
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        let entries = self.reactor.shared.entries.borrow();
+        let entry = entries.get(self.key).and_then(Option::as_ref);
+        entry.is_some_and(|entry| entry.read)
+    }
+
     fn with_entry(&self, change: impl FnOnce(&mut Entry)) {
         let mut entries = self.reactor.shared.entries.borrow_mut();
         if let Some(Some(entry)) = entries.get_mut(self.key) {

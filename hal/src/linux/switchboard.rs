@@ -94,8 +94,12 @@ impl Switchboard {
         loop {
             let rest = octets.get(taken..).unwrap_or_default();
             let count = self.dce.from_dte(now, rest);
-            self.send(now);
             taken += count;
+            let call = self.call.as_mut().filter(|_| count > 0);
+            if call.is_some_and(|call| call.gather(now, &mut self.dce)) {
+                continue;
+            }
+            self.send(now);
             if count == 0 {
                 return taken;
             }
@@ -195,6 +199,11 @@ impl Switchboard {
             return;
         }
         self.overloaded_until = None;
+        // Nobody has come since it was last found that nobody waits: it need not be asked again,
+        // which is dear, for the system makes a socket first and then looks.
+        if self.listening.wants_read() {
+            return;
+        }
         for _ in 0..ARRIVALS {
             match self.listener.accept() {
                 Ok((stream, from)) => self.arrive(now, stream, from),

@@ -164,6 +164,11 @@ impl Watch {
         let start = link.received().saturating_sub(unread.len() as u64);
         let passed = self.passed.saturating_sub(start);
         let Some(line) = told_loss(unread, passed, self.numeric) else {
+            // All but the last line, which may not be complete, is the caller's: many commands may
+            // wait, and nobody looks at them twice.
+            let is_end = |octet: &u8| matches!(octet, b'\r' | b'\n');
+            let last = unread.iter().rposition(is_end).map_or(0, |at| at + 1);
+            self.passed = self.passed.max(start + last as u64);
             return;
         };
         // `carrier text` does not believe in circuits.
@@ -230,7 +235,8 @@ fn told_loss(unread: &[u8], passed: u64, numeric: bool) -> Option<usize> {
         None => true,
         Some(before) => matches!(unread.get(before), Some(b'\r' | b'\n')),
     };
-    let starts = (0..unread.len()).filter(|&at| is_start(at));
+    let first = usize::try_from(passed).unwrap_or(usize::MAX);
+    let starts = (first..unread.len()).filter(|&at| is_start(at));
     let mut ends = starts.filter_map(|at| Some(at + loss_line(unread.get(at..)?, numeric)?));
     ends.find(|&end| end as u64 > passed)
 }

@@ -233,8 +233,8 @@ fn numeric_connect(code: u16, rate: Option<u32>) -> Connect {
 /// Whether what a modem tells of a connection names a protocol that corrects errors.
 fn corrected(text: &str) -> bool {
     let named = |word: &str| {
-        let starts = |name: &&str| starts(word, name).is_some();
-        CORRECTIONS.iter().any(|name| starts(&name))
+        let mut names = CORRECTIONS.iter();
+        names.any(|name| starts(word, name).is_some())
     };
     text.split([' ', '/', ',', ':']).any(named)
 }

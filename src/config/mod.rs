@@ -23,6 +23,8 @@ use heapless::{String, Vec};
 pub use parse::{ConfigError, check};
 pub use print::Secrets;
 
+/// Style of a distinctive ring, as modems print it: `1`, `A`, or the number that was called.
+pub const STYLE_OCTETS: usize = 20;
 /// Modem lines: what one board with a USB hub can hold.
 pub const LINES: usize = 8;
 /// Users with a mailbox. Ten were asked for; a table of 32 costs nothing.
@@ -138,6 +140,12 @@ pub struct Line {
     pub rings: u8,
     /// `carrier ..`.
     pub carrier: Carrier,
+    /// `modem ..`.
+    pub modem: ModemKind,
+    /// `answer ..`.
+    pub answer: Answering,
+    /// `distinctive STYLE`: only calls that ring so are answered; empty: all.
+    pub distinctive: String<STYLE_OCTETS>,
     /// `init "AT..."`: sent after our own initialisation.
     pub init: String<80>,
     /// `allow NUMBER...`: only these may call.
@@ -158,6 +166,32 @@ pub enum Device {
     },
     /// `phone ADDR:PORT`.
     Phone(String<64>),
+}
+
+/// `modem auto|wifi|gsm|direct`: what is at the other end of the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModemKind {
+    /// A modem, and what it says of itself decides.
+    #[default]
+    Auto,
+    /// A network modem: what resets or reprograms one is left out.
+    Wifi,
+    /// A mobile telephone or GSM modem with data calls.
+    Gsm,
+    /// No modem: a cable to the caller's own serial port.
+    Direct,
+}
+
+/// `answer always|never|HH:MM-HH:MM`: when calls are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answering {
+    /// At any time.
+    #[default]
+    Always,
+    /// Not at all: calls are only written down.
+    Never,
+    /// From one minute of the day up to another; over midnight where the first is the later one.
+    Between(u16, u16),
 }
 
 /// `carrier auto|dcd|text|none`: how its loss is seen.
@@ -370,6 +404,9 @@ impl Line {
             device,
             rings: Self::RINGS,
             carrier: Carrier::Auto,
+            modem: ModemKind::Auto,
+            answer: Answering::Always,
+            distinctive: String::new(),
             init: String::new(),
             allow: Vec::new(),
             deny: Vec::new(),
@@ -383,6 +420,19 @@ impl Line {
         match self.allow.is_empty() && self.deny.is_empty() {
             true => self.rings,
             false => self.rings.max(2),
+        }
+    }
+}
+
+impl Answering {
+    /// Whether a call is answered at this minute after midnight; `None`: nobody knows the time.
+    #[must_use]
+    pub fn holds(self, minute: Option<u16>) -> bool {
+        match (self, minute) {
+            (Self::Always, _) | (Self::Between(..), None) => true,
+            (Self::Never, _) => false,
+            (Self::Between(from, to), Some(now)) if from <= to => (from..to).contains(&now),
+            (Self::Between(from, to), Some(now)) => now >= from || now < to,
         }
     }
 }
@@ -448,6 +498,15 @@ impl Choosable for Carrier {
         ("dcd", Self::Dcd),
         ("text", Self::Text),
         ("none", Self::None),
+    ];
+}
+
+impl Choosable for ModemKind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("wifi", Self::Wifi),
+        ("gsm", Self::Gsm),
+        ("direct", Self::Direct),
     ];
 }
 

@@ -9,7 +9,7 @@ use super::grammar::{self, Fault, Matched, Phrase, Place};
 use super::value::{self, Octets};
 use super::words::Words;
 use super::{
-    Choosable, Config, Device, LINES, Line, NUMBER_OCTETS, NUMBERS, Name, ReadAtDesk,
+    Answering, Choosable, Config, Device, LINES, Line, NUMBER_OCTETS, NUMBERS, Name, ReadAtDesk,
     SECRET_OCTETS, STORE_DEFAULT_OCTETS, Scheme, Secret, Source, Start, TEXT_OCTETS, USERS, User,
 };
 
@@ -188,6 +188,21 @@ impl Config {
             }
             Phrase::LineRings => self.line_mut(command, 1)?.rings = small(command, 3, RINGS)?,
             Phrase::LineCarrier => self.line_mut(command, 1)?.carrier = choice(command, 3)?,
+            Phrase::LineModem => self.line_mut(command, 1)?.modem = choice(command, 3)?,
+            Phrase::LineAnswer => {
+                self.line_mut(command, 1)?.answer = match command.word(3) {
+                    "always" => Answering::Always,
+                    "never" => Answering::Never,
+                    _ => {
+                        let (from, to) = command.value(3, value::span_of_day)?;
+                        Answering::Between(from, to)
+                    }
+                };
+            }
+            Phrase::LineDistinctiveAny => self.line_mut(command, 1)?.distinctive.clear(),
+            Phrase::LineDistinctive => {
+                self.line_mut(command, 1)?.distinctive = command.value(3, value::style)?;
+            }
             Phrase::LineInit => self.line_mut(command, 1)?.init = command.value(3, text)?,
             Phrase::LineAllowAny => self.line_mut(command, 1)?.allow.clear(),
             Phrase::LineAllow => self.line_mut(command, 1)?.allow = numbers(command, 3)?,

@@ -10,8 +10,8 @@ use heapless::String;
 use super::value::{Octets, Span, Times};
 use super::words::Quoted;
 use super::{
-    Choosable, Config, Device, LINE_OCTETS, Limits, Line, Poll, STORE_DEFAULT_OCTETS, Secret,
-    Source, Start, User,
+    Answering, Choosable, Config, Device, LINE_OCTETS, Limits, Line, Poll, STORE_DEFAULT_OCTETS,
+    Secret, Source, Start, User,
 };
 
 /// Whether secrets are printed.
@@ -124,6 +124,21 @@ impl Line {
         }
         if self.carrier != Default::default() {
             put(format_args!("line {name} carrier {}", self.carrier.word()));
+        }
+        if self.modem != Default::default() {
+            put(format_args!("line {name} modem {}", self.modem.word()));
+        }
+        match self.answer {
+            Answering::Always => {}
+            Answering::Never => put(format_args!("line {name} answer never")),
+            Answering::Between(from, to) => put(format_args!(
+                "line {name} answer {}-{}",
+                Times(&[from]),
+                Times(&[to])
+            )),
+        }
+        if !self.distinctive.is_empty() {
+            put(format_args!("line {name} distinctive {}", self.distinctive));
         }
         if !self.init.is_empty() {
             put(format_args!("line {name} init {}", Quoted(&self.init)));

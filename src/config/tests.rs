@@ -49,6 +49,17 @@ const GOOD: &[(&str, Option<&str>)] = &[
     ("line usb carrier dcd", Some("line usb carrier dcd")),
     ("line usb carrier text", Some("line usb carrier text")),
     ("line usb carrier none", Some("line usb carrier none")),
+    ("line usb modem auto", None),
+    ("line usb modem wifi", Some("line usb modem wifi")),
+    ("line usb modem direct", Some("line usb modem direct")),
+    ("line usb answer always", None),
+    ("line usb answer never", Some("line usb answer never")),
+    (
+        "line usb answer 18:00-08:30",
+        Some("line usb answer 18:00-08:30"),
+    ),
+    ("line usb distinctive any", None),
+    ("line usb distinctive B", Some("line usb distinctive B")),
     (
         "line usb init \"ATM0 L1\"",
         Some("line usb init \"ATM0 L1\""),
@@ -179,11 +190,11 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "line b",
-        "line: expected device, phone, rings, carrier, init, allow or deny, got nothing",
+        "line: expected device, phone, rings, carrier, modem, answer, distinctive, init, allow or deny, got nothing",
     ),
     (
-        "line b modem",
-        "line: expected device, phone, rings, carrier, init, allow or deny, got \"modem\"",
+        "line b dial",
+        "line: expected device, phone, rings, carrier, modem, answer, distinctive, init, allow or deny, got \"dial\"",
     ),
     (
         "line b device",
@@ -231,6 +242,18 @@ const BAD: &[(&str, &str)] = &[
     (
         "line usb carrier yes",
         "carrier: expected auto, dcd, text or none, got \"yes\"",
+    ),
+    (
+        "line usb answer 18:00",
+        "answer: expected always, never or times of day such as 18:00-08:00, got \"18:00\"",
+    ),
+    (
+        "line usb answer 18:00-18:00",
+        "answer: expected always, never or times of day such as 18:00-08:00, got \"18:00-18:00\"",
+    ),
+    (
+        "line usb distinctive \"a b\"",
+        "distinctive: expected a style of ring such as 2, B or the number called, got \"a b\"",
     ),
     (
         "line usb allow",
@@ -615,6 +638,29 @@ fn there_is_an_end_to_lines_users_and_text() {
         .map(|line| line.len() + 1)
         .sum();
     assert_eq!(text, config.text_octets());
+}
+
+#[test]
+fn calls_are_answered_when_the_owner_says() {
+    let (evening, night) = (
+        Answering::Between(1080, 1320),
+        Answering::Between(1320, 360),
+    );
+    for (answer, minute, expected) in [
+        (Answering::Always, Some(0), true),
+        (Answering::Never, None, false),
+        (evening, Some(1079), false),
+        (evening, Some(1080), true),
+        (evening, Some(1319), true),
+        (evening, Some(1320), false),
+        (evening, None, true),
+        (night, Some(1320), true),
+        (night, Some(0), true),
+        (night, Some(359), true),
+        (night, Some(360), false),
+    ] {
+        assert_eq!(answer.holds(minute), expected, "{answer:?} {minute:?}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use core::net::Ipv6Addr;
 use hal::Duration;
 use heapless::{String, Vec};
 
-use super::{HOST_OCTETS, NAME_OCTETS, NUMBER_OCTETS, Name, TIMES_OF_DAY};
+use super::{HOST_OCTETS, NAME_OCTETS, NUMBER_OCTETS, Name, STYLE_OCTETS, TIMES_OF_DAY};
 
 /// A name: letters, digits, `.`, `-`, `_`.
 #[must_use]
@@ -112,6 +112,26 @@ pub fn times(text: &str) -> Option<Vec<u16, TIMES_OF_DAY>> {
     }
     times.sort_unstable();
     Some(times)
+}
+
+/// `HH:MM-HH:MM` as minutes after midnight.
+#[must_use]
+pub fn span_of_day(text: &str) -> Option<(u16, u16)> {
+    let (from, to) = text.split_once('-')?;
+    let single = |text| match times(text)?.as_slice() {
+        [minute] => Some(*minute),
+        _ => None,
+    };
+    let (from, to) = (single(from)?, single(to)?);
+    // From a minute to itself is neither always nor never.
+    (from != to).then_some((from, to))
+}
+
+/// A style of ring as modems print it: letters and digits.
+#[must_use]
+pub fn style(text: &str) -> Option<String<STYLE_OCTETS>> {
+    let plain = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_alphanumeric());
+    plain.then(|| String::try_from(text).ok()).flatten()
 }
 
 fn two_digits(text: &str, most: u16) -> Option<u16> {

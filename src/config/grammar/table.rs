@@ -53,6 +53,10 @@ grammar! {
         LineDelete "line delete LINE" "take a line away"
         LineRings "line LINE rings N" "answer after so many rings (1)"
         LineCarrier "line LINE carrier auto|dcd|text|none" "how loss of carrier is seen (auto)"
+        LineModem "line LINE modem auto|wifi|gsm|direct" "what kind of modem, or a bare cable (auto)"
+        LineAnswer "line LINE answer always|never|HH:MM-HH:MM" "when calls are answered (always)"
+        LineDistinctiveAny "line LINE distinctive any" "however it rings (default)"
+        LineDistinctive "line LINE distinctive STYLE" "answer only calls that ring so"
         LineInit "line LINE init COMMANDS" "extra initialisation (\"\")"
         LineAllowAny "line LINE allow any" "whoever calls is answered (default)"
         LineAllow "line LINE allow NUMBER..." "only these numbers are answered"
@@ -131,6 +135,8 @@ pub(super) static ARGUMENTS: &[(&str, &str)] = &[
         "HH:MM[,HH:MM...]",
         "at most 24 times of day such as 08:00,12:30",
     ),
+    ("HH:MM-HH:MM", "times of day such as 18:00-08:00"),
+    ("STYLE", "a style of ring such as 2, B or the number called"),
     ("DAYSd", "days such as 30d"),
     ("PERCENT", "a percentage from 1 to 100"),
     ("ZONE", "a time zone such as Europe/Berlin"),

@@ -179,6 +179,14 @@ impl<T: ModemPort> ModemPort for Faulty<T> {
         self.inner.discard_output();
     }
 
+    fn set_speed(&mut self, speed: u32) -> Result<(), StreamError> {
+        self.inner.set_speed(speed)
+    }
+
+    fn reset_device(&mut self) -> bool {
+        self.inner.reset_device()
+    }
+
     /// A device that is opened again works again, for as many octets as before.
     fn reopen(&mut self) -> Result<(), StreamError> {
         self.inner.reopen()?;

@@ -27,6 +27,23 @@ pub trait ModemPort: ByteStream {
     /// Throws away what `write` took and the line has not carried yet.
     fn discard_output(&mut self);
 
+    /// Sets the speed between DTE and DCE, in bit/s; a device that is reopened has it too. A port
+    /// without a speed ignores it.
+    ///
+    /// # Errors
+    /// [`StreamError::Closed`] if the device is gone.
+    fn set_speed(&mut self, speed: u32) -> Result<(), StreamError> {
+        let _ = speed;
+        Ok(())
+    }
+
+    /// Resets what the device hangs on, as if it were unplugged for a moment, where the board can:
+    /// USB keeps a modem powered, and wedged, over any reboot. Returns at once; the port may be
+    /// closed by it, and the device is back some seconds later. Returns whether it was begun.
+    fn reset_device(&mut self) -> bool {
+        false
+    }
+
     /// Closes the device and looks for it again, under the same or another name.
     ///
     /// # Errors

@@ -102,6 +102,18 @@ impl<T: ModemPort> ModemPort for Traced<T> {
         self.inner.discard_output();
     }
 
+    fn set_speed(&mut self, speed: u32) -> Result<(), StreamError> {
+        let result = self.inner.set_speed(speed);
+        self.log(format_args!("speed {speed}: {result:?}"));
+        result
+    }
+
+    fn reset_device(&mut self) -> bool {
+        let begun = self.inner.reset_device();
+        self.log(format_args!("reset of the device: {begun}"));
+        begun
+    }
+
     fn reopen(&mut self) -> Result<(), StreamError> {
         let result = self.inner.reopen();
         self.log(format_args!("reopen: {result:?}"));

@@ -80,6 +80,20 @@ impl ModemPort for Line {
         }
     }
 
+    fn set_speed(&mut self, speed: u32) -> Result<(), StreamError> {
+        match self {
+            Self::Serial(port) => port.set_speed(speed),
+            Self::Phone(port) => port.set_speed(speed),
+        }
+    }
+
+    fn reset_device(&mut self) -> bool {
+        match self {
+            Self::Serial(port) => port.reset_device(),
+            Self::Phone(port) => port.reset_device(),
+        }
+    }
+
     fn reopen(&mut self) -> Result<(), StreamError> {
         match self {
             Self::Serial(port) => port.reopen(),

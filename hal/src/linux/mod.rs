@@ -42,6 +42,7 @@ pub mod serial;
 mod switchboard;
 pub mod tcp;
 pub mod terminal;
+mod usb;
 pub mod vmodem;
 mod zeros;
 

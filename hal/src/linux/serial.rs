@@ -7,17 +7,20 @@
 //!
 //! A device that is unplugged is closed at once by [`ModemPort::reopen`], before the path is
 //! looked at again: while the old descriptor is open the kernel gives the device a new number.
-//! Paths such as `/dev/serial/by-path/..` survive that anyway.
+//! Paths such as `/dev/serial/by-path/..` survive that anyway, and a device that was open once is
+//! found again by them, whatever path it was given by (see `usb.rs`).
 
 use core::time::Duration;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use serialport::{ClearBuffer, ErrorKind, FlowControl, SerialPort, TTYPort};
 
 use super::descriptor::Descriptor;
 use super::reactor::Reactor;
+use super::usb::{self, Names};
 use crate::{ByteStream, Circuit, ModemPort, StreamError};
 
 /// A serial port, there or not.
@@ -25,6 +28,8 @@ pub struct Serial {
     reactor: Reactor,
     path: String,
     speed: u32,
+    /// Other names of the device that was open last.
+    names: Names,
     /// `None` while there is no such device.
     port: Option<Port>,
 }
@@ -41,12 +46,24 @@ impl Serial {
             Err(PortError::Absent) => None,
             Err(error) => return Err(format!("{path}: {}", error.words())),
         };
-        Ok(Self {
+        let mut serial = Self {
             reactor: reactor.clone(),
             path: path.to_owned(),
             speed,
+            names: Names::default(),
             port,
-        })
+        };
+        serial.remember_names();
+        Ok(serial)
+    }
+}
+
+impl Serial {
+    fn remember_names(&mut self) {
+        if self.port.is_some() {
+            let device = self.names.find(Path::new(&self.path));
+            self.names = Names::of(device, Path::new(usb::LINKS));
+        }
     }
 }
 
@@ -98,11 +115,29 @@ impl ModemPort for Serial {
         }
     }
 
+    fn set_speed(&mut self, speed: u32) -> Result<(), StreamError> {
+        self.speed = speed;
+        let port = self.port.as_mut().ok_or(StreamError::Closed)?;
+        let set = port.tty.set_baud_rate(speed);
+        set.map_err(|_| StreamError::Closed)
+    }
+
+    fn reset_device(&mut self) -> bool {
+        let device = self.names.find(Path::new(&self.path));
+        let switch = usb::authorisation(device, Path::new(usb::TERMINALS));
+        switch.is_some_and(usb::reset)
+    }
+
     fn reopen(&mut self) -> Result<(), StreamError> {
         // Closes first.
         self.port = None;
-        match Port::open(&self.reactor, &self.path, self.speed) {
-            Ok(port) => self.port = Some(port),
+        let device = self.names.find(Path::new(&self.path));
+        let device = device.to_str().unwrap_or(&self.path);
+        match Port::open(&self.reactor, device, self.speed) {
+            Ok(port) => {
+                self.port = Some(port);
+                self.remember_names();
+            }
             Err(PortError::Absent) => return Err(StreamError::Closed),
             Err(PortError::InUse) => return Err(StreamError::Failed(Errno::EBUSY as i32)),
             Err(PortError::Denied) => return Err(StreamError::Failed(Errno::EACCES as i32)),
@@ -330,6 +365,20 @@ mod tests {
             assert_eq!(serial.reopen(), Err(StreamError::Closed));
         }
         fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn edge_12_the_speed_is_kept_over_a_reopening() {
+        let reactor = Reactor::new().unwrap();
+        let (_modem, path) = pty();
+        let mut serial = Serial::open(&reactor, &path, 115_200).unwrap();
+        assert_eq!(serial.set_speed(9600), Ok(()));
+        for _ in 0..2 {
+            let port = serial.port.as_ref().unwrap();
+            assert_eq!(port.tty.baud_rate().unwrap(), 9600);
+            assert_eq!(serial.reopen(), Ok(()));
+        }
+        assert!(!serial.reset_device(), "a pty hangs on nothing");
     }
 
     #[test]

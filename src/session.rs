@@ -166,6 +166,11 @@ impl Session {
         event
     }
 
+    /// Whether calls are answered from now on.
+    pub fn set_answering(&mut self, answers: bool) {
+        self.modem.set_answering(answers);
+    }
+
     /// Answers now, whoever rings.
     pub fn answer(&mut self, now: Instant) {
         self.modem.answer(now);

@@ -27,6 +27,8 @@ pub(super) struct Line<'a, B: Board> {
     pub(super) user: Option<Name>,
     /// The caller's number, if it was told.
     number: Option<hayes::Number>,
+    /// And the caller's name.
+    caller_name: Option<hayes::CallerName>,
     /// It was ready, or its device was absent: both are news to whoever waits for the start.
     settled: bool,
     /// The end of the port was noticed; nothing is read from it until it is open again.
@@ -65,6 +67,7 @@ impl<'a, B: Board> Line<'a, B> {
             login: None,
             user: None,
             number: None,
+            caller_name: None,
             settled: false,
             closed: false,
             fault: None,
@@ -100,6 +103,18 @@ impl<'a, B: Board> Line<'a, B> {
             .min()
     }
 
+    /// Who calls, as far as told.
+    fn caller(&self) -> hayes::Caller<'_> {
+        hayes::Caller {
+            number: self.number.as_deref(),
+            name: self.caller_name.as_deref(),
+        }
+    }
+
+    fn forget_caller(&mut self) {
+        (self.number, self.caller_name) = (None, None);
+    }
+
     /// Moves octets between port and link. Returns whether any moved.
     fn exchange(&mut self, now: Instant) -> (bool, Option<Event>) {
         if self.closed {
@@ -128,6 +143,11 @@ impl<'a, B: Board> Line<'a, B> {
                 self.port.discard_output();
                 Ok(())
             }
+            hayes::Event::Speed(speed) => self.port.set_speed(*speed),
+            hayes::Event::Reset => {
+                self.port.reset_device();
+                Ok(())
+            }
             hayes::Event::Reopen => {
                 let result = self.port.reopen();
                 if result.is_ok() {
@@ -150,6 +170,10 @@ impl<B: Board> Office<'_, B> {
     /// One round of all lines. Returns whether anything happened.
     pub(super) fn turn_lines(&mut self, board: &mut B, moment: Moment) -> bool {
         let mut moved = false;
+        if self.retry.is_some_and(|retry| retry.due <= moment.now) {
+            self.open_lines(board, moment);
+            moved = true;
+        }
         let waits = |line: &Line<'_, B>| {
             !line.session.is_engaged() && !self.config.lines.contains(&line.config)
         };
@@ -212,6 +236,9 @@ impl<B: Board> Office<'_, B> {
             },
         };
         let line = self.lines.get_mut(at)?;
+        let minute = u16::try_from(moment.wall.second_of_day() / 60).ok();
+        let minute = minute.filter(|_| moment.wall.trusted);
+        line.session.set_answering(line.config.answer.holds(minute));
         let dcd = line.port.dcd();
         let mut lent = line.maildrop.lend(&mut self.mailbox);
         line.session
@@ -230,7 +257,7 @@ impl<B: Board> Office<'_, B> {
             Event::Modem(event) => return self.on_modem_event(moment, at, event),
             Event::Began(connect) => {
                 let line = self.lines.get_mut(at)?;
-                let from = line.number.as_deref().unwrap_or("a number not told");
+                let from = line.caller();
                 let name = &line.config.name;
                 let text = &connect.text;
                 self.notes.info(
@@ -258,27 +285,35 @@ impl<B: Board> Office<'_, B> {
                 line.number.clone_from(number);
                 log::debug!("line {name}: ring {count}");
             }
+            hayes::Event::Name(caller) => line.caller_name = Some(caller.clone()),
             hayes::Event::Missed { rings, number } => {
-                let from = number.as_deref().unwrap_or("a number not told");
+                line.number.clone_from(number);
+                let from = line.caller();
                 self.notes.info(
                     moment,
                     format_args!("line {name}: missed a call from {from}, {rings} ring(s)"),
                 );
-                line.number = None;
+                line.forget_caller();
             }
+            hayes::Event::Reset => self.notes.warn(
+                moment,
+                format_args!("line {name}: what the modem hangs on is reset"),
+            ),
             hayes::Event::Refused { number } => {
-                let from = number.as_deref().unwrap_or("a number not told");
+                line.number.clone_from(number);
+                let from = line.caller();
                 self.notes.info(
                     moment,
                     format_args!("line {name}: a call from {from} is not answered: not allowed"),
                 );
+                line.forget_caller();
             }
             hayes::Event::NotConnected(failure) => {
                 self.notes.info(
                     moment,
                     format_args!("line {name}: no call came of it: {failure}"),
                 );
-                line.number = None;
+                line.forget_caller();
             }
             hayes::Event::HungUp { verified: false } => {
                 log::debug!("line {name}: hung up, as far as anyone can tell");
@@ -440,6 +475,7 @@ impl<B: Board> Office<'_, B> {
             tally: line.maildrop.tally(),
             ended,
         };
+        line.forget_caller();
         line.maildrop.close(&mut self.mailbox);
         line.login = None;
         self.notes.info(moment, format_args!("{call}"));

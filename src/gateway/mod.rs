@@ -65,9 +65,22 @@ struct Office<'a, B: Board> {
     machine: Name,
     /// A line with other words than the configuration waits for its call to end.
     stale: bool,
+    /// A device could not be opened, and is tried again.
+    retry: Option<Retry>,
     notes: Notes,
     calls: Calls,
 }
+
+/// When lines whose device could not be opened are tried again.
+#[derive(Clone, Copy, Debug)]
+struct Retry {
+    due: Instant,
+    /// Distance to the next one.
+    pause: Duration,
+}
+
+/// First and longest distance between two attempts to open a device.
+const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 /// What all parts look at in one turn.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +120,7 @@ impl<'a, B: Board> Gateway<'a, B> {
             pollers: heapless::Vec::new(),
             machine: short_name(machine),
             stale: false,
+            retry: None,
             notes: Notes::new(),
             calls: Calls::new(),
         };
@@ -141,7 +155,7 @@ impl<'a, B: Board> Gateway<'a, B> {
         }
         if !self.told_ready && office.lines.iter().all(Line::is_settled) {
             self.told_ready = true;
-            let lines = office.lines.len();
+            let lines = office.config.lines.len();
             let sound = office.lines.iter().filter(|line| line.fault.is_none());
             let sound = sound.count();
             office.notes.info(
@@ -158,7 +172,9 @@ impl<'a, B: Board> Gateway<'a, B> {
         let lines = lines.filter_map(|line| line.deadline(moment.now));
         let visits = office.visits.iter().filter_map(VisitPlace::deadline);
         let consoles = self.consoles.deadline();
-        lines.chain(visits).chain(consoles).chain(polls).min()
+        let retry = office.retry.map(|retry| retry.due);
+        let others = consoles.into_iter().chain(polls).chain(retry);
+        lines.chain(visits).chain(others).min()
     }
 
     /// Runs until the machine asks us to end, then ends calls and visits in order.
@@ -229,6 +245,16 @@ impl<B: Board> Office<'_, B> {
                 let _ = self.spare.push(memory);
             }
         }
+        self.retry = None;
+        self.open_lines(board, moment);
+        self.apply_pollers(board);
+    }
+
+    /// Opens each line that is configured and not open. What cannot be opened is tried again: the
+    /// device may be held by a program that looks what it is, or be of a kind that comes and goes.
+    fn open_lines(&mut self, board: &mut B, moment: Moment) {
+        let again = self.retry.take();
+        let mut failed = false;
         for config in &self.config.lines {
             // It is open, or an engaged line of that name must go first.
             if self
@@ -242,11 +268,20 @@ impl<B: Board> Office<'_, B> {
                 Ok(port) => port,
                 Err(error) => {
                     let name = &config.name;
-                    self.notes
-                        .error(moment, format_args!("line {name}: {error}"));
+                    // Said once, for all the times to come.
+                    if again.is_none() {
+                        let words = format_args!("line {name}: {error}; it is tried again");
+                        self.notes.error(moment, words);
+                    }
+                    failed = true;
                     continue;
                 }
             };
+            if again.is_some() {
+                let name = &config.name;
+                self.notes
+                    .info(moment, format_args!("line {name}: its device is there now"));
+            }
             let Some(memory) = self.spare.pop() else {
                 continue;
             };
@@ -254,7 +289,9 @@ impl<B: Board> Office<'_, B> {
             // As many lines as pieces of memory.
             let _ = self.lines.push(Line::new(config.clone(), port, maildrop));
         }
-        self.apply_pollers(board);
+        let pause = again.map_or(RETRY.0, |retry| (retry.pause * 2).min(RETRY.1));
+        let due = moment.now + pause;
+        self.retry = failed.then_some(Retry { due, pause });
     }
 
     /// The account of a configured user, made if need be.

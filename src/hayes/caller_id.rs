@@ -7,7 +7,7 @@
 //! A caller may forge any of it. A number is only ever compared and shown, and holds nothing but
 //! printable ASCII without quotes.
 
-use super::Number;
+use super::{CallerName, Number};
 
 /// Words that stand before a number, each followed by blanks, `=` or `:`.
 const NUMBER_WORDS: &[&str] = &[
@@ -23,6 +23,9 @@ const NUMBER_WORDS: &[&str] = &[
     "+VRID",         // V.253, repeated on demand
     "FM",            // ZyXEL: FM:number TO:number
 ];
+
+/// Words that stand before a name.
+const NAME_WORDS: &[&str] = &["NAME", "CALLER NAME"];
 
 /// Words that stand before the exchange's message in hexadecimal.
 const MESSAGE_WORDS: &[&str] = &["MESG"];
@@ -58,15 +61,57 @@ pub fn number(line: &str) -> Option<Number> {
     if bare { message(line) } else { None }
 }
 
+/// The caller's name in `line`, if it is a caller-id line that tells one.
+#[must_use]
+pub fn name(line: &str) -> Option<CallerName> {
+    if let Some(value) = value_after(line, NAME_WORDS) {
+        return clean_name(value);
+    }
+    let octets = octets(value_after(line, MESSAGE_WORDS)?)?;
+    // Tag 0x07 is the name (GR-30); 0x08 says why there is none.
+    let data = find_parameter(&octets, &[0x07])?;
+    let mut text: CallerName = CallerName::new();
+    for octet in data {
+        if text.push(char::from(octet & 0x7f)).is_err() {
+            break;
+        }
+    }
+    clean_name(&text)
+}
+
+/// `text` as a name: as a number is cleaned, but with its blanks.
+fn clean_name(text: &str) -> Option<CallerName> {
+    let text = text.trim();
+    if is_withheld(text) {
+        return None;
+    }
+    let harmless = |c: &char| matches!(c, ' '..='~') && !is_quote(*c);
+    let mut name = CallerName::new();
+    for c in text.chars().filter(harmless) {
+        if name.push(c).is_err() {
+            break;
+        }
+    }
+    (!name.trim().is_empty()).then_some(name)
+}
+
+fn is_withheld(text: &str) -> bool {
+    WITHHELD.iter().any(|word| word.eq_ignore_ascii_case(text))
+}
+
+fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '\'' | '`' | '\\')
+}
+
 /// `text` as a number: printable ASCII without quotes, as much of it as fits. `None` if nothing is
 /// left, or the network withholds it.
 #[must_use]
 pub fn clean(text: &str) -> Option<Number> {
     let text = text.trim();
-    if WITHHELD.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+    if is_withheld(text) {
         return None;
     }
-    let harmless = |c: &char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '`' | '\\');
+    let harmless = |c: &char| c.is_ascii_graphic() && !is_quote(*c);
     let mut number = Number::new();
     for c in text.chars().filter(harmless) {
         if number.push(c).is_err() {
@@ -108,16 +153,7 @@ fn first_field(value: &str) -> &str {
 
 /// The number within the exchange's message, given in hexadecimal.
 fn message(hex: &str) -> Option<Number> {
-    // MDMF has a length of one octet, and a checksum.
-    let mut octets: heapless::Vec<u8, 258> = heapless::Vec::new();
-    let mut high = None;
-    for c in hex.chars().filter(|c| !c.is_whitespace()) {
-        let digit = u8::try_from(c.to_digit(16)?).ok()?;
-        match high.take() {
-            None => high = Some(digit),
-            Some(high) => octets.push(high << 4 | digit).ok()?,
-        }
-    }
+    let octets = octets(hex)?;
     match octets.as_slice() {
         [0x80, _, parameters @ ..] => parameter(parameters),
         // SDMF: eight digits of month, day, hour and minute, then the number.
@@ -129,12 +165,32 @@ fn message(hex: &str) -> Option<Number> {
     }
 }
 
+/// The octets that are given in hexadecimal.
+fn octets(hex: &str) -> Option<heapless::Vec<u8, 258>> {
+    // MDMF has a length of one octet, and a checksum.
+    let mut octets: heapless::Vec<u8, 258> = heapless::Vec::new();
+    let mut high = None;
+    for c in hex.chars().filter(|c| !c.is_whitespace()) {
+        let digit = u8::try_from(c.to_digit(16)?).ok()?;
+        match high.take() {
+            None => high = Some(digit),
+            Some(high) => octets.push(high << 4 | digit).ok()?,
+        }
+    }
+    Some(octets)
+}
+
 /// The first parameter that is a number: calling line (0x02) or dialable directory number (0x03).
-fn parameter(mut octets: &[u8]) -> Option<Number> {
+fn parameter(octets: &[u8]) -> Option<Number> {
+    digits(find_parameter(octets, &[0x02, 0x03])?)
+}
+
+/// The first parameter with one of `tags`.
+fn find_parameter<'a>(mut octets: &'a [u8], tags: &[u8]) -> Option<&'a [u8]> {
     while let [tag, length, rest @ ..] = octets {
         let data = rest.get(..usize::from(*length))?;
-        if matches!(tag, 0x02 | 0x03) {
-            return digits(data);
+        if tags.contains(tag) {
+            return Some(data);
         }
         octets = rest.get(usize::from(*length)..)?;
     }
@@ -206,6 +262,24 @@ mod tests {
         ] {
             assert_eq!(number(line).as_deref(), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn names_are_kept() {
+        for (line, expected) in [
+            ("NAME = WIRELESS CALLER", Some("WIRELESS CALLER")),
+            ("NAME=O\"BRIEN\u{7f}", Some("OBRIEN")),
+            ("NAME = O", None),
+            ("NAME =", None),
+            ("MESG = 0703424F42", Some("BOB")),
+            ("MESG = 0304424F4242", None),
+            ("CALLER NAME: Bob", Some("Bob")),
+            ("RENAME = x", None),
+        ] {
+            assert_eq!(name(line).as_deref(), expected, "{line}");
+        }
+        let long = format!("NAME={}", "n".repeat(500));
+        assert_eq!(name(&long).unwrap().len(), CallerName::new().capacity());
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! "=1". So it is asked for first, and after every command that a modem may not know the form of
 //! the answers is set again.
 
+use crate::config::ModemKind;
+
 /// Is anybody there?
 pub(super) const ATTENTION: &str = "AT";
 /// Takes the call that rings (V.250 §6.3.5).
@@ -38,7 +40,36 @@ pub(super) enum Need {
     Number,
     /// As `May`; the owner's own words.
     Owner,
+    /// As `May`, for a GSM modem.
+    Gsm,
 }
+
+impl Need {
+    /// Whether a modem of that kind is left without it.
+    pub(super) fn suits(self, command: &str, kind: ModemKind) -> bool {
+        match kind {
+            ModemKind::Wifi => {
+                !HARMFUL_TO_WIFI.contains(&command) && !matches!(self, Self::Number | Self::Gsm)
+            }
+            ModemKind::Gsm => true,
+            ModemKind::Auto | ModemKind::Direct => self != Self::Gsm,
+        }
+    }
+}
+
+/// What a network modem takes for something else: Zimodem closes its listeners at `ATZ`, and reads
+/// `AT&D` as a list of delimiters; and registers of a telephone line are none of its own.
+const HARMFUL_TO_WIFI: &[&str] = &[
+    RESET,
+    "AT&D2",
+    "ATS7=60",
+    "ATS10=20",
+    "AT&H1&I0&R2",
+    "AT\\Q3",
+];
+
+/// What is it? Answered with words, a number or nothing, and `OK`.
+pub(super) const IDENTIFY: &str = "ATI";
 
 /// One command of the initialisation, and how many rows to go on from it.
 pub(super) struct Row {
@@ -50,8 +81,10 @@ pub(super) struct Row {
     refused: usize,
 }
 
-/// The initialisation. `ATZ` comes first, since it undoes the others.
+/// The initialisation. What the modem is decides whether it may be reset; `ATZ` comes before the
+/// others, since it undoes them.
 const ROWS: &[Row] = &[
+    row(IDENTIFY, Need::Should),
     row(RESET, Need::Must),
     row(FORM, Need::Must),
     // DCD follows the carrier, loss of DTR hangs up, the modem does not answer by itself.
@@ -75,6 +108,9 @@ const ROWS: &[Row] = &[
     fork("AT#CID=1", Need::Number, 3, 1),
     fork("AT+CLIP=?", Need::Number, 1, 2),
     row("AT+CLIP=1", Need::Number),
+    // GSM 07.07: 9600 bit/s V.32 non-transparent; RING tells data from voice.
+    row("AT+CBST=7,0,1", Need::Gsm),
+    row("AT+CRC=1", Need::Gsm),
     row("", Need::Owner),
 ];
 
@@ -108,7 +144,7 @@ impl Script {
 
     /// After a call: nothing was reset, but a caller may have had the modem in command state.
     pub(super) const fn between_calls() -> Self {
-        Self { row: 1 }
+        Self { row: 2 }
     }
 
     /// The command at this place; `None` at the end.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Connect, Loss, Number};
+use super::{CallerName, Connect, Loss, Number};
 
 /// Something to do, or something that happened, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,11 @@ pub enum Event {
     /// To do: close the device and look for it again; then [`reopened`](super::Modem::reopened), or
     /// [`line_closed`](super::Modem::line_closed) if that fails.
     Reopen,
+    /// To do: set the speed between DTE and DCE, in bit/s, and keep it when the device is reopened.
+    Speed(u32),
+    /// To do: reset what the modem hangs on, as if it were unplugged for a moment, if the board
+    /// can. A [`Reopen`](Self::Reopen) follows some time later.
+    Reset,
     /// The line waits for calls, for the first time or again.
     Ready,
     /// It rings.
@@ -24,6 +29,8 @@ pub enum Event {
         /// Who calls, as far as told.
         number: Option<Number>,
     },
+    /// The name of who calls was told.
+    Name(CallerName),
     /// A caller gave up before we answered.
     Missed {
         /// How often it rang.
@@ -81,6 +88,8 @@ pub enum Fault {
     InitRefused,
     /// The modem does not hang up.
     StillOffHook,
+    /// The modem answers at another speed than the line's, in bit/s.
+    OtherSpeed(u32),
 }
 
 /// What a line is doing, for `show lines`.
@@ -118,13 +127,20 @@ impl fmt::Display for Failure {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let words = match self {
+            Self::OtherSpeed(speed) => {
+                return write!(
+                    f,
+                    "the modem was found at {speed} bit/s: give the line that speed"
+                );
+            }
             Self::Closed => "the device is gone",
             Self::Silent => "the modem does not answer",
             Self::Crippled => "the modem refuses a basic command",
             Self::InitRefused => "the modem refuses the line's own init",
             Self::StillOffHook => "the modem does not hang up",
-        })
+        };
+        f.write_str(words)
     }
 }
 

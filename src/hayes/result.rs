@@ -6,7 +6,8 @@
 
 use heapless::String;
 
-use super::{Number, caller_id};
+use super::{CallerName, Number, Style, caller_id, starts};
+use crate::config::ModemKind;
 
 /// The longest line that is looked at; the rest of a longer one is thrown away. MDMF in
 /// hexadecimal is the longest we know.
@@ -39,6 +40,12 @@ pub enum ResultCode {
     Corrected,
     /// The calling number.
     Number(Number),
+    /// The caller's name.
+    Name(CallerName),
+    /// It rings in a style of its own: another number of this line was called.
+    StyledRing(Style),
+    /// The modem tells of what kind it is.
+    Kind(ModemKind),
     /// A numeric code whose meaning depends on the maker; while an answer is awaited, a `CONNECT`.
     Code(u16),
     /// Progress, names, dates, echo, noise: nothing to act on.
@@ -188,6 +195,9 @@ pub fn parse(line: &[u8]) -> ResultCode {
     if let Some((_, _, code)) = row {
         return code.clone();
     }
+    if let Some(style) = words(line, "RING").and_then(ringing_style) {
+        return ResultCode::StyledRing(style);
+    }
     if let Some(rest) = words(line, "RING") {
         return ResultCode::Ring(ringing_number(rest));
     }
@@ -200,7 +210,13 @@ pub fn parse(line: &[u8]) -> ResultCode {
     if protocol.is_some_and(corrected) {
         return ResultCode::Corrected;
     }
-    caller_id::number(line).map_or(ResultCode::Other, ResultCode::Number)
+    let number = || caller_id::number(line).map(ResultCode::Number);
+    let name = || caller_id::name(line).map(ResultCode::Name);
+    let kind = || super::dialect::kind(line).map(ResultCode::Kind);
+    number()
+        .or_else(name)
+        .or_else(kind)
+        .unwrap_or(ResultCode::Other)
 }
 
 /// A code of the maker's own, taken as a `CONNECT`.
@@ -265,7 +281,6 @@ fn rates(rest: &str) -> impl Iterator<Item = u32> {
 }
 
 /// The number in what follows `RING`: `RING;from;to` (ELSA), `RING 192.168.1.5` (network modems).
-/// `RING 1`, `RING A` (distinctive rings) and `RING/msn` (who was called) tell none.
 fn ringing_number(rest: &str) -> Option<Number> {
     if let Some(fields) = rest.strip_prefix(';') {
         return caller_id::clean(fields.split(';').next().unwrap_or_default());
@@ -275,10 +290,18 @@ fn ringing_number(rest: &str) -> Option<Number> {
     if told { caller_id::clean(word) } else { None }
 }
 
-/// What follows `text` at the start of `line`.
-fn starts<'a>(line: &'a str, text: &str) -> Option<&'a str> {
-    let (head, rest) = line.split_at_checked(text.len())?;
-    head.eq_ignore_ascii_case(text).then_some(rest)
+/// The style in what follows `RING`: ` 1` or ` A` (a distinctive ring), `/msn` (isdn4linux: who
+/// was called).
+fn ringing_style(rest: &str) -> Option<Style> {
+    let style = match rest.strip_prefix('/') {
+        Some(called) => called,
+        None => rest.strip_prefix(' ')?.trim(),
+    };
+    let short = rest.starts_with('/') || style.len() == 1;
+    let plain = !style.is_empty() && style.bytes().all(|octet| octet.is_ascii_alphanumeric());
+    (short && plain)
+        .then(|| Style::try_from(style).ok())
+        .flatten()
 }
 
 /// As [`starts`], where a word ends there.
@@ -410,13 +433,18 @@ mod tests {
     #[test]
     fn rings_of_every_dialect() {
         let number = |text: &str| Some(Number::try_from(text).unwrap());
+        for (line, style) in [
+            ("RING 1", "1"),
+            ("RING A", "A"),
+            ("RING/5554321", "5554321"),
+        ] {
+            let style = Style::try_from(style).unwrap();
+            assert_eq!(parse(line.as_bytes()), ResultCode::StyledRing(style));
+        }
         for (line, expected) in [
             ("RING", Some(None)),
             (" RING ", Some(None)),
-            ("RING 1", Some(None)),
-            ("RING A", Some(None)),
             ("RING;5551234;5554321", Some(number("5551234"))),
-            ("RING/5554321", Some(None)),
             ("RING: 1 DN 2", Some(None)),
             ("RING 192.168.1.5", Some(number("192.168.1.5"))),
             ("+CRING: REL ASYNC", Some(None)),

@@ -2,7 +2,7 @@
 
 use hal::{Duration, Instant};
 
-use super::{Number, Options, caller_id};
+use super::{Number, Options, Style, caller_id};
 
 /// Rings are six seconds apart at most; after ten without one the caller has given up.
 pub const GAP: Duration = Duration::from_secs(10);
@@ -12,6 +12,7 @@ pub const GAP: Duration = Duration::from_secs(10);
 pub(super) struct Ringing {
     rings: u8,
     number: Option<Number>,
+    style: Option<Style>,
     /// The last sign of it; `None` if nothing rings.
     last: Option<Instant>,
     refused: bool,
@@ -56,6 +57,11 @@ impl Ringing {
         self.number = Some(number);
     }
 
+    /// It rings in a style of its own.
+    pub(super) fn style(&mut self, style: Style) {
+        self.style = Some(style);
+    }
+
     /// The operator wants to answer.
     pub(super) fn force(&mut self, now: Instant) {
         self.last = Some(now);
@@ -91,6 +97,11 @@ impl Ringing {
         self.last.map(|last| last + GAP)
     }
 
+    /// Whether the operator wants to answer.
+    pub(super) fn is_forced(&self) -> bool {
+        self.forced
+    }
+
     /// Whether something rings.
     pub(super) fn rings(&self) -> bool {
         self.last.is_some()
@@ -100,8 +111,11 @@ impl Ringing {
         if self.forced {
             return Verdict::Answer;
         }
-        if self.refused || self.rings < options.rings_wanted() {
+        if self.refused || self.rings < options.rings {
             return Verdict::Wait;
+        }
+        if !options.distinctive.is_empty() && self.style.as_ref() != Some(&options.distinctive) {
+            return Verdict::Refuse;
         }
         let among = |list: &[Number]| {
             let number = self.number.as_ref();
@@ -123,6 +137,7 @@ mod tests {
         Options {
             allow: numbers(allow),
             deny: numbers(deny),
+            rings: 2,
             ..Options::default()
         }
     }
@@ -154,6 +169,26 @@ mod tests {
             );
             ringing.force(Instant::ZERO);
             assert_eq!(ringing.verdict(&options), Answer);
+        }
+    }
+
+    #[test]
+    fn only_the_style_of_the_line_is_answered() {
+        let options = Options {
+            distinctive: Style::try_from("2").unwrap(),
+            ..Options::default()
+        };
+        for (style, expected) in [
+            (None, Verdict::Refuse),
+            (Some("1"), Verdict::Refuse),
+            (Some("2"), Verdict::Answer),
+        ] {
+            let mut ringing = Ringing::default();
+            if let Some(style) = style {
+                ringing.style(Style::try_from(style).unwrap());
+            }
+            ringing.ring(Instant::ZERO, None);
+            assert_eq!(ringing.verdict(&options), expected, "{style:?}");
         }
     }
 

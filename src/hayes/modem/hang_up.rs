@@ -66,7 +66,7 @@ impl Modem {
             }
             HangUp::Dtr { told } => {
                 self.tell(Event::Dtr(true));
-                if dcd == Circuit::Off {
+                if dcd == Circuit::Off || self.is_direct() {
                     return self.hung_up(now);
                 }
                 if told {

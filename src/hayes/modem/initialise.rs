@@ -12,9 +12,9 @@ use core::mem;
 use hal::{Duration, Instant};
 
 use super::{Modem, PROBES, State, say};
+use crate::config::ModemKind;
 use crate::hayes::command::{self, Need, Script};
 use crate::hayes::result::ResultCode;
-use crate::hayes::ringing::Verdict;
 use crate::hayes::{Event, Fault};
 use crate::link::Link;
 
@@ -43,11 +43,19 @@ pub(super) enum Part {
 impl Modem {
     /// Goes to the next command that is to be sent.
     pub(super) fn go_on(&mut self, now: Instant, mut script: Script) {
-        let hurry = self.ringing.verdict(&self.options) == Verdict::Answer;
+        let hurry = self.is_to_answer();
+        if self.is_direct() {
+            return self.ready(now);
+        }
         while let Some(row) = script.current() {
             let skip = match row.need {
+                _ if !row.need.suits(row.command, self.kind()) => true,
+                // It was told, or is found out.
+                Need::Should if row.command == command::IDENTIFY => {
+                    self.options.modem != ModemKind::Auto
+                }
                 Need::Must | Need::Should => false,
-                Need::May => hurry,
+                Need::May | Need::Gsm => hurry,
                 Need::Number => hurry || !self.options.wants_numbers(),
                 Need::Owner => hurry || self.options.init.is_empty(),
             };
@@ -117,6 +125,13 @@ impl Modem {
             }
             // It dialled: see command.rs.
             ResultCode::Connect(_) => return self.end_call(now, false),
+            ResultCode::Kind(kind) => {
+                let asked = script.current().map(|row| row.command);
+                if asked == Some(command::IDENTIFY) {
+                    self.found = kind;
+                }
+                return;
+            }
             _ => return,
         };
         match part {
@@ -165,7 +180,7 @@ impl Modem {
                 return self.go_on(now, script.after(accepted));
             }
             Need::Owner if !accepted => self.warn(Fault::InitRefused),
-            Need::Should | Need::May | Need::Number | Need::Owner => {}
+            Need::Should | Need::May | Need::Number | Need::Owner | Need::Gsm => {}
         }
         if row.command == command::SET_ESCAPE && accepted {
             self.escape = command::OWN_ESCAPE;
@@ -182,7 +197,7 @@ impl Modem {
         self.enter(State::Initialising { script, part, due });
     }
 
-    fn ready(&mut self, now: Instant) {
+    pub(super) fn ready(&mut self, now: Instant) {
         self.failures = 0;
         self.tell(Event::Ready);
         self.idle(now);

@@ -21,6 +21,7 @@ use super::result::{self, Connect, ResultCode};
 use super::ringing::{Ringing, Verdict};
 use super::watch::Watch;
 use super::{Event, Failure, Fault, Loss, Number, Options, Status};
+use crate::config::{Carrier, ModemKind};
 use crate::link::{LINK_OCTETS, Link};
 use hang_up::HangUp;
 use initialise::Part;
@@ -41,6 +42,8 @@ const SETTLE: Duration = Duration::from_millis(400);
 const SETTLE_CORRECTED: Duration = Duration::from_millis(100);
 /// Modems have died in silence: ask now and then.
 const CHECK: Duration = Duration::from_secs(3600);
+/// A bare cable's circuit is looked at so often.
+const CABLE_LOOK: Duration = Duration::from_secs(1);
 /// For the answer to that.
 const CHECK_PATIENCE: Duration = Duration::from_secs(2);
 /// For the session to say what became of a reopening.
@@ -65,6 +68,12 @@ pub struct Modem {
     escape: u8,
     /// What is left of a line that was too long is thrown away up to its end.
     skipping: bool,
+    /// What the modem said it is.
+    found: ModemKind,
+    /// Calls are answered now; else they are only told of.
+    answers: bool,
+    /// Circuit 109 at the last look at a bare cable.
+    cable: Circuit,
 }
 
 #[derive(Debug)]
@@ -77,6 +86,12 @@ enum State {
     Probing {
         attempt: u8,
         rescues: u8,
+        due: Instant,
+    },
+    /// `AT` was sent at another speed.
+    Searching {
+        place: usize,
+        attempt: u8,
         due: Instant,
     },
     /// The modem may be in data or voice state.
@@ -148,6 +163,9 @@ impl Modem {
             warned: false,
             escape: command::PLUS,
             skipping: false,
+            found: ModemKind::Auto,
+            answers: true,
+            cable: Circuit::Unknown,
         }
     }
 
@@ -176,6 +194,11 @@ impl Modem {
         }
     }
 
+    /// Whether calls are answered from now on.
+    pub fn set_answering(&mut self, answers: bool) {
+        self.answers = answers;
+    }
+
     /// Takes the call now, whether or not anything rings and whoever calls: lines without a bell
     /// have to be told.
     pub fn answer(&mut self, now: Instant) {
@@ -196,6 +219,7 @@ impl Modem {
     pub fn reopened(&mut self, _now: Instant) {
         self.skipping = false;
         self.warned = false;
+        self.found = ModemKind::Auto;
         self.enter(State::Starting);
     }
 
@@ -205,14 +229,13 @@ impl Modem {
         let due = match &self.state {
             State::Starting => Some(Instant::ZERO),
             State::Online(watch) => return watch.deadline(),
-            State::Idle { .. } if self.ringing.verdict(&self.options) == Verdict::Answer => {
-                Some(Instant::ZERO)
-            }
+            State::Idle { .. } if self.is_to_answer() => Some(Instant::ZERO),
             // While it rings nothing is checked.
             State::Idle { .. } if self.ringing.rings() => None,
             State::Idle { check } => Some(*check),
             State::Waking { due, .. }
             | State::Probing { due, .. }
+            | State::Searching { due, .. }
             | State::Rescuing { due, .. }
             | State::Initialising { due, .. }
             | State::Checking { due, .. }
@@ -240,6 +263,7 @@ impl Modem {
             State::Starting
             | State::Waking { .. }
             | State::Probing { .. }
+            | State::Searching { .. }
             | State::Rescuing { .. } => Status::Probing,
             State::Initialising { .. } => Status::Initialising,
             State::Idle { .. } | State::Checking { .. } if self.ringing.rings() => Status::Ringing,
@@ -261,6 +285,7 @@ impl Modem {
             }
             return true;
         }
+        let (direct, due_call) = (self.is_direct(), self.is_to_answer());
         match &mut self.state {
             State::Online(watch) => {
                 let Some(loss) = watch.step(now, link, dcd) else {
@@ -282,7 +307,12 @@ impl Modem {
                     link.consume(1);
                 }
             }
-            State::Idle { .. } if self.ringing.verdict(&self.options) == Verdict::Answer => {
+            State::Idle { .. } if direct => {
+                if self.cable_call(now, link, dcd) {
+                    return true;
+                }
+            }
+            State::Idle { .. } if due_call => {
                 self.take_call(now, link);
                 return true;
             }
@@ -336,12 +366,20 @@ impl Modem {
         let busy = self.busy();
         match code {
             ResultCode::Ring(number) if !busy => return self.rang(now, number),
+            ResultCode::StyledRing(style) if !busy => {
+                self.ringing.style(style);
+                return self.rang(now, None);
+            }
             ResultCode::Number(number) if !busy => return self.ringing.number(now, number),
+            ResultCode::Name(name) if !busy => return self.tell(Event::Name(name)),
             _ => {}
         }
         match self.state {
             State::Probing { .. } if code == ResultCode::Ok => {
                 self.go_on(now, Script::whole());
+            }
+            State::Searching { place, .. } if code == ResultCode::Ok => {
+                self.found_at(now, place);
             }
             State::Rescuing {
                 escape: Escape::Hook,
@@ -402,7 +440,7 @@ impl Modem {
             return;
         };
         match code {
-            ResultCode::Ring(_) => {
+            ResultCode::Ring(_) | ResultCode::StyledRing(_) => {
                 // One may have crossed our ATA; with the second, the modem has not taken it.
                 *rings += 1;
                 if *rings >= 2 {
@@ -433,13 +471,23 @@ impl Modem {
                 self.end_call(now, false);
             }
             // OK before CONNECT is no end.
-            ResultCode::Ok | ResultCode::Number(_) | ResultCode::Code(_) | ResultCode::Other => {}
+            ResultCode::Ok
+            | ResultCode::Number(_)
+            | ResultCode::Name(_)
+            | ResultCode::Kind(_)
+            | ResultCode::Code(_)
+            | ResultCode::Other => {}
         }
     }
 
     /// The state's time is over.
     fn waited(&mut self, now: Instant, link: &mut Link, dcd: Circuit) {
         match self.state {
+            State::Starting if self.is_direct() => {
+                link.clear();
+                self.tell(Event::Dtr(true));
+                self.ready(now);
+            }
             State::Starting => {
                 link.discard_output();
                 self.tell(Event::Dtr(false));
@@ -455,16 +503,20 @@ impl Modem {
             State::Probing {
                 attempt, rescues, ..
             } => self.unanswered(now, link, attempt, rescues),
+            State::Searching { place, attempt, .. } => {
+                self.search(now, link, place, attempt + 1);
+            }
             State::Rescuing {
                 escape, rescues, ..
             } => self.rescue(now, link, escape, rescues),
             State::Initialising { script, part, .. } => self.tell_modem(now, link, script, part),
+            State::Idle { .. } if self.is_direct() => self.idle(now),
             State::Idle { .. } => {
                 say(link, command::ATTENTION);
                 let due = now + CHECK_PATIENCE;
                 self.enter(State::Checking { attempt: 1, due });
             }
-            State::Checking { .. } if self.ringing.verdict(&self.options) == Verdict::Answer => {
+            State::Checking { .. } if self.is_to_answer() => {
                 self.take_call(now, link);
             }
             State::Checking { attempt: 1, .. } => {
@@ -483,7 +535,14 @@ impl Modem {
                 ..
             } => {
                 let connect = connect.clone();
-                let watch = Watch::new(now, self.options.carrier, connect.numeric, carrier_seen);
+                let carrier = match self.options.carrier {
+                    // Nobody says NO CARRIER at the end of a cable but whoever types it.
+                    Carrier::Auto if self.is_direct() && dcd == Circuit::Unknown => Carrier::None,
+                    Carrier::Auto if self.is_direct() && carrier_seen => Carrier::Dcd,
+                    Carrier::Auto if self.is_direct() => Carrier::None,
+                    carrier => carrier,
+                };
+                let watch = Watch::new(now, carrier, connect.numeric, carrier_seen);
                 self.tell(Event::Connected(connect));
                 self.enter(State::Online(watch));
             }
@@ -534,8 +593,51 @@ impl Modem {
     }
 
     fn idle(&mut self, now: Instant) {
-        let check = now + CHECK;
+        // Nothing tells that a cable's other end was switched on, but the circuit when asked.
+        let check = now + if self.is_direct() { CABLE_LOOK } else { CHECK };
         self.enter(State::Idle { check });
+    }
+
+    /// Whether somebody at the other end of a bare cable wants something, and takes the call then:
+    /// octets came, or the circuit that was off is on.
+    fn cable_call(&mut self, now: Instant, link: &mut Link, dcd: Circuit) -> bool {
+        let is_end = |octet: &&u8| matches!(octet, b'\r' | b'\n');
+        let blank = link.peek().iter().take_while(is_end).count();
+        let woken = self.ringing.rings() || !link.peek().is_empty();
+        let risen = self.cable == Circuit::Off && dcd == Circuit::On;
+        self.cable = dcd;
+        if !woken && !risen {
+            return false;
+        }
+        // Whoever only pressed return means no command.
+        link.consume(blank);
+        self.settle(
+            now,
+            Connect {
+                rate: (self.options.speed > 0).then_some(self.options.speed),
+                text: heapless::String::try_from("direct").unwrap_or_default(),
+                ..Connect::default()
+            },
+        );
+        true
+    }
+
+    fn is_direct(&self) -> bool {
+        self.options.modem == ModemKind::Direct
+    }
+
+    /// What the modem is, as told or as found out.
+    fn kind(&self) -> ModemKind {
+        match self.options.modem {
+            ModemKind::Auto => self.found,
+            told => told,
+        }
+    }
+
+    /// Whether the call that rings is to be answered now.
+    fn is_to_answer(&self) -> bool {
+        let due = self.ringing.verdict(&self.options) == Verdict::Answer;
+        due && (self.answers || self.ringing.is_forced())
     }
 
     /// Whether a RING is not a new call's.

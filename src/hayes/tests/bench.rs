@@ -25,6 +25,10 @@ pub(super) struct Bench<P> {
     pub(super) chunk: usize,
     /// Whether reopening the device works.
     pub(super) present: bool,
+    /// The port's speed, as it was last set.
+    pub(super) speed: u32,
+    /// When the device was to be reset.
+    pub(super) resets: Vec<Instant>,
     /// All events but those that are done at once, with their moments.
     pub(super) log: Vec<(Instant, Event)>,
 }
@@ -38,6 +42,8 @@ impl<P: Peer> Bench<P> {
             peer,
             chunk: 64,
             present: true,
+            speed: 115_200,
+            resets: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -103,6 +109,8 @@ impl<P: Peer> Bench<P> {
             match event {
                 Event::Dtr(on) => self.peer.dtr(self.now, on),
                 Event::DiscardOutput => assert!(self.link.output().is_empty()),
+                Event::Speed(speed) => self.speed = speed,
+                Event::Reset => self.resets.push(self.now),
                 Event::Reopen => {
                     self.log.push((self.now, event));
                     if self.present {

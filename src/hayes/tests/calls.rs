@@ -233,6 +233,7 @@ fn a_modem_that_answers_by_itself_is_taken_at_its_word() {
 fn edge_29_numbers_decide_and_hostile_ones_do_no_harm() {
     let options = Options {
         allow: [number("555-1234")].into_iter().collect(),
+        rings: 2,
         ..Options::default()
     };
     for (line, answered) in [
@@ -602,4 +603,76 @@ fn a_day_of_calls_leaves_the_line_ready() {
     }
     bench.run(86_400);
     assert!(bench.events().is_empty());
+}
+
+/// A bare cable: nobody answers anything.
+fn cable() -> Bench<Script> {
+    let options = Options {
+        modem: crate::config::ModemKind::Direct,
+        speed: 9600,
+        ..Options::default()
+    };
+    Bench::ready(options, Script::new(|_| String::new()))
+}
+
+#[test]
+fn a_bare_cable_is_a_call_as_soon_as_somebody_speaks() {
+    let mut bench = cable();
+    bench.run(7200);
+    assert!(bench.peer.commands.is_empty(), "nothing is said first");
+    bench.peer.say("\r\nCAPA\r\nNO CARRIER\r\n");
+    bench.run(10);
+    let events = bench.events();
+    assert!(matches!(&events[..], [Event::Connected(connect)] if connect.rate == Some(9600)));
+    assert!(bench.modem.online());
+    assert_eq!(bench.link.peek(), b"CAPA\r\nNO CARRIER\r\n");
+    bench.link.clear();
+    bench.modem.hang_up(bench.now);
+    bench.run(5);
+    assert_eq!(
+        bench.events(),
+        [Event::HungUp { verified: true }, Event::Ready]
+    );
+    assert!(bench.peer.commands.is_empty());
+}
+
+#[test]
+fn a_bare_cable_with_circuits_is_a_call_while_the_other_end_is_on() {
+    let mut bench = cable();
+    bench.peer.dcd = Circuit::Off;
+    bench.run(10);
+    for _ in 0..3 {
+        bench.peer.dcd = Circuit::On;
+        bench.run(2);
+        assert!(bench.modem.online(), "switched on");
+        bench.peer.dcd = Circuit::Off;
+        bench.run(5);
+        let events = bench.events();
+        assert!(events.contains(&Event::CarrierLost(Loss::Circuit)));
+        assert_eq!(events.last(), Some(&Event::Ready));
+    }
+}
+
+#[test]
+fn calls_that_are_not_to_be_answered_are_missed() {
+    let mut bench = Bench::ready(Options::default(), Script::agreeable());
+    bench.modem.set_answering(false);
+    for ring in 0..10 {
+        bench.peer.say("\r\nRING\r\n");
+        if ring == 0 {
+            bench.peer.say("NMBR = 4155551234\r\nNAME = BOB SMITH\r\n");
+        }
+        bench.run(6);
+    }
+    bench.run(20);
+    let events = bench.events();
+    let number = Some(Number::try_from("4155551234").unwrap());
+    assert_eq!(events.last(), Some(&Event::Missed { rings: 10, number }));
+    let name = crate::hayes::CallerName::try_from("BOB SMITH").unwrap();
+    assert!(events.contains(&Event::Name(name)));
+    assert_eq!(bench.peer.heard("ATA"), 0);
+    // The operator's word stands above it.
+    bench.modem.answer(bench.now);
+    bench.run(1);
+    assert_eq!(bench.peer.heard("ATA"), 1);
 }

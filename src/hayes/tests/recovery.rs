@@ -378,3 +378,123 @@ fn random_octets_and_events_never_upset_the_engine() {
     // The walk has been everywhere.
     assert!(ready > 100 && connected > 100, "{ready} {connected}");
 }
+
+/// A modem that is fixed to one speed, and hears garbage at any other.
+fn fixed(speed: u32) -> (Script, std::rc::Rc<core::cell::Cell<u32>>) {
+    let port = std::rc::Rc::new(core::cell::Cell::new(115_200));
+    let at = std::rc::Rc::clone(&port);
+    let script = Script::new(move |_| match at.get() == speed {
+        true => "\r\nOK\r\n".into(),
+        false => String::new(),
+    });
+    (script, port)
+}
+
+#[test]
+fn edge_12_and_32_a_modem_of_another_speed_is_found() {
+    for speed in [300, 1200, 2400, 9600, 19_200, 38_400, 57_600] {
+        let (script, port) = fixed(speed);
+        let options = Options {
+            speed: 115_200,
+            ..Options::default()
+        };
+        let mut bench = Bench::new(options, script);
+        for _ in 0..900 {
+            bench.run_ms(100);
+            port.set(bench.speed);
+        }
+        let events = bench.events();
+        assert_eq!(events.last(), Some(&Event::Ready), "{speed}: {events:?}");
+        assert!(events.contains(&Event::Fault(Fault::OtherSpeed(speed))));
+        assert_eq!(bench.speed, speed);
+    }
+}
+
+#[test]
+fn edge_12_a_silent_modem_is_reset_and_its_own_speed_comes_back() {
+    let options = Options {
+        speed: 9600,
+        ..Options::default()
+    };
+    let mut bench = Bench::new(options, Script::new(|_| String::new()));
+    bench.speed = 9600;
+    bench.run(3600);
+    // Reopening, searching, resetting; and so on in turn.
+    let reopened = bench.log.iter().filter(|(_, e)| *e == Event::Reopen);
+    let (reopened, resets) = (reopened.count(), bench.resets.len());
+    assert!(
+        (reopened / 2 - 1..=reopened / 2).contains(&resets),
+        "{reopened} {resets}"
+    );
+    let gaps = bench.resets.windows(2).map(|pair| pair[1].since(pair[0]));
+    assert!(gaps.min().unwrap() > Duration::from_secs(30));
+    // Each search ends where it began.
+    while matches!(bench.modem.state(), Status::Probing) {
+        bench.run(1);
+    }
+    assert_eq!(bench.speed, 9600);
+    bench.peer.answers(|_| "\r\nOK\r\n".into());
+    bench.run(200);
+    assert_eq!(bench.modem.state(), Status::Ready);
+}
+
+#[test]
+fn edge_7_a_modem_that_was_told_to_be_quiet_is_heard_again() {
+    let mut quiet = true;
+    let script = Script::new(move |line| {
+        quiet &= !line.contains("Q0");
+        match quiet {
+            true => String::new(),
+            false => "\r\nOK\r\n".into(),
+        }
+    });
+    let mut bench = Bench::new(Options::default(), script);
+    bench.run(10);
+    assert_eq!(bench.events(), [Event::Ready]);
+}
+
+#[test]
+fn what_a_modem_is_decides_what_it_is_told() {
+    use crate::config::ModemKind;
+    for (kind, says, sent, unsent) in [
+        (
+            ModemKind::Auto,
+            "Zimodem Firmware v4.0\r\n",
+            "AT&C1",
+            &["ATZ", "AT&D2", "AT+CRC=1"][..],
+        ),
+        (ModemKind::Wifi, "", "ATS0=0", &["ATI", "ATZ", "AT&D2"]),
+        (ModemKind::Auto, "SIEMENS TC35i\r\n", "AT+CRC=1", &[]),
+        (ModemKind::Gsm, "", "AT+CBST=7,0,1", &["ATI"]),
+        (ModemKind::Auto, "56000\r\n", "ATZ", &["AT+CRC=1"]),
+        (ModemKind::Auto, "336\r\n", "AT&D2", &["AT+CRC=1"]),
+    ] {
+        let options = Options {
+            modem: kind,
+            ..Options::default()
+        };
+        let script = Script::new(move |line| match line {
+            "ATI" => format!("\r\n{says}\r\nOK\r\n"),
+            _ => "\r\nOK\r\n".into(),
+        });
+        let mut bench = Bench::ready(options, script);
+        let commands = core::mem::take(&mut bench.peer.commands);
+        assert!(commands.contains(&sent.into()), "{says}: {commands:?}");
+        for command in unsent {
+            assert!(!commands.contains(&(*command).into()), "{says}: {command}");
+        }
+    }
+}
+
+#[test]
+fn edge_35_and_36_a_device_that_comes_again_at_once_is_taken_up() {
+    let mut bench = Bench::ready(Options::default(), Script::agreeable());
+    for _ in 0..20 {
+        bench.modem.line_closed(bench.now);
+        bench.run(10);
+        assert_eq!(
+            bench.events(),
+            [Event::Fault(Fault::Closed), Event::Reopen, Event::Ready]
+        );
+    }
+}

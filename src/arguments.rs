@@ -21,6 +21,8 @@ ringmail: answers the phone and hands the caller the mail nobody has read yet
       reads a configuration and prints every fault with its line
   ringmail store verify|dump IMAGE
       reads a store without changing it
+  ringmail store grow DISK
+      gives a ring that is to be made on a card the rest of it; exit 1 if it has that
   ringmail sample-lan --dir DIR --listen ADDR:PORT
       the sample LAN mail server of board host; ends when its standard input closes
 ";
@@ -35,6 +37,7 @@ pub(crate) enum Arguments {
     Attach { state: PathBuf, words: Vec<String> },
     Check(PathBuf),
     Store { verb: StoreVerb, image: PathBuf },
+    Grow(PathBuf),
     SampleLan { directory: PathBuf, listen: String },
 }
 
@@ -152,17 +155,19 @@ fn check(mut words: lexopt::Parser) -> Result<Arguments, lexopt::Error> {
 
 fn store(mut words: lexopt::Parser) -> Result<Arguments, lexopt::Error> {
     let verb = match words.next()? {
-        Some(Value(verb)) if verb == "verify" => StoreVerb::Verify,
-        Some(Value(verb)) if verb == "dump" => StoreVerb::Dump,
+        Some(Value(verb)) if verb == "verify" => Some(StoreVerb::Verify),
+        Some(Value(verb)) if verb == "dump" => Some(StoreVerb::Dump),
+        Some(Value(verb)) if verb == "grow" => None,
         _ => return Err("store: verify or dump is missing".into()),
     };
     let Some(Value(image)) = words.next()? else {
         return Err("store: IMAGE is missing".into());
     };
     end(words)?;
-    Ok(Arguments::Store {
-        verb,
-        image: image.into(),
+    let image = image.into();
+    Ok(match verb {
+        Some(verb) => Arguments::Store { verb, image },
+        None => Arguments::Grow(image),
     })
 }
 

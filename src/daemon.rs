@@ -14,6 +14,7 @@ use ringmail::reconcile::{Key, Listed};
 use ringmail::store::{self, Buffers, Content, Geometry, MountError, Segment, Space, Store};
 
 use crate::arguments::{RunOptions, StoreVerb};
+use crate::card;
 
 /// Rows of the ledger: mails known, of all users together.
 const ROWS: usize = 100_000;
@@ -35,8 +36,15 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
         },
     )?;
     let mut board = opened.machine;
-    let config = configuration(&opened.origin, &opened.config)?;
-    let path = store_path(&config, &opened.state);
+    let on_card = opened.ring.is_some();
+    // On a card the store is needed to know which configuration holds.
+    let mut config = match on_card {
+        false => configuration(&opened.origin, &opened.config)?,
+        true => Config::new(),
+    };
+    let path = opened
+        .ring
+        .unwrap_or_else(|| store_path(&config, &opened.state));
     let size = match config.store.size {
         0 => config::STORE_DEFAULT_OCTETS,
         size => size,
@@ -46,8 +54,25 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
         .map_err(|error| format!("store {}: {error}", path.display()))?;
     let memory = StoreMemory::new();
     let mut ledger = new_ledger();
-    let store = open_store(&mut board, medium, memory, &mut ledger)
+    let mut store = open_store(&mut board, medium, memory, &mut ledger)
         .map_err(|error| format!("store {}: {error}", path.display()))?;
+    let mut faults = Vec::new();
+    let mut mark = None;
+    if on_card {
+        let kept = card::kept(&mut store)?;
+        let offered = opened.offered.as_deref();
+        let chosen = card::choose(kept.as_deref(), offered, &opened.config);
+        faults.clone_from(&chosen.faults);
+        mark = Some(chosen.mark);
+        if chosen.takes_in
+            && let Err(error) = card::keep(&mut store, &chosen)
+        {
+            faults.push(format!("ringmail.conf cannot be kept: {error}"));
+        }
+        config = chosen.config;
+        let newest = ledger.rows().map(|(_, row)| row.since).max();
+        board.keep_clock_above(u64::from(newest.unwrap_or(0)) * 86_400);
+    }
     let mailbox = Mailbox::new(ledger, store);
     let [a, b, c, d] = lend(&LISTINGS);
     let memory = Memory {
@@ -67,6 +92,12 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
         mailbox,
         memory,
     ));
+    if let Some(mark) = mark {
+        gateway.keep_config_in_store(mark);
+    }
+    for fault in faults {
+        gateway.report(&mut board, format_args!("{fault}"));
+    }
     gateway.run(&mut board);
     drop(opened.sample);
     Ok(())

@@ -28,6 +28,9 @@ pub mod identity;
 pub mod poll;
 pub mod reconcile;
 
+// The time of day.
+pub mod sntp;
+
 // What both sides meet in.
 pub mod mailbox;
 pub mod store;

@@ -11,6 +11,7 @@
 )]
 
 mod arguments;
+mod card;
 mod daemon;
 
 use std::io::IsTerminal;
@@ -58,6 +59,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, String> {
         Arguments::Attach { state, words } => hal::linux::attach::attach(&state, &words)?,
         Arguments::Check(file) => return check(&file),
         Arguments::Store { verb, image } => return daemon::inspect(verb, &image),
+        Arguments::Grow(disk) => {
+            let grown = hal::linux::partition::grow(&disk)?;
+            return Ok(ExitCode::from(u8::from(!grown)));
+        }
         Arguments::SampleLan { directory, listen } => sample_lan(&directory, &listen)?,
     }
     Ok(ExitCode::SUCCESS)

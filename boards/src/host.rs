@@ -5,7 +5,7 @@ use std::env;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use hal::linux::machine::ConsoleChoice;
+use hal::linux::machine::{ConsoleChoice, Parts};
 
 use crate::Preset;
 
@@ -31,6 +31,10 @@ pub(crate) fn preset() -> Preset {
         console: ConsoleChoice::Standard,
         config: CONFIG,
         sample: Some((LAN, SampleLan::start)),
+        file: None,
+        ring: None,
+        offered: None,
+        parts: Parts::default(),
     }
 }
 

@@ -1,9 +1,18 @@
 //! Board `rpi`: a Raspberry Pi with a USB modem, and a serial console.
+//!
+//! On our own card the board is ours alone: the ring is a partition, the configuration is kept in
+//! it, clock, network and watchdog are ours to see to. `boards/rpi/init` prepares that:
+//!
+//! ```text
+//! /run/ring             the ring's partition
+//! /run/ringmail.conf    what the owner wrote to the boot partition, if anything
+//! /etc/network          makes the network
+//! ```
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use hal::linux::machine::ConsoleChoice;
+use hal::linux::machine::{ConsoleChoice, Parts};
 
 use crate::Preset;
 
@@ -19,8 +28,35 @@ pub(crate) fn preset() -> Preset {
         console: serial_console().map_or(ConsoleChoice::None, ConsoleChoice::Device),
         config: CONFIG,
         sample: None,
+        file: None,
+        ring: None,
+        offered: None,
+        parts: Parts::default(),
     }
 }
+
+/// Whether we run from our own card.
+pub(crate) fn is_card() -> bool {
+    Path::new(RING).exists()
+}
+
+/// Our own card.
+pub(crate) fn card() -> Preset {
+    Preset {
+        state: "/run/ringmail".into(),
+        ring: Some(RING.into()),
+        offered: Some("/run/ringmail.conf".into()),
+        parts: Parts {
+            network: Some("/etc/network".into()),
+            reboot: Some("/bin/reboot".into()),
+            watchdog: Some("/dev/watchdog".into()),
+            clock: true,
+        },
+        ..preset()
+    }
+}
+
+const RING: &str = "/run/ring";
 
 /// The serial port that is the kernel's console, if one is. Which it is differs from model to
 /// model, and with Bluetooth; the kernel knows.

@@ -57,6 +57,53 @@ pub trait Board: Entropy {
     /// Why it could not, in words for the owner.
     fn save_config(&mut self, text: &str) -> Result<(), OpenError>;
 
+    /// Makes the machine's network as `network` says, in the background; what comes of it shows in
+    /// the connections.
+    ///
+    /// # Errors
+    /// Why it could not begin, in words for the owner.
+    fn set_network(&mut self, network: Network<'_>) -> Result<(), OpenError> {
+        match network {
+            Network::Machine => Ok(()),
+            Network::Dhcp | Network::Static { .. } => Err(not_ours(
+                "net: this board's network is kept by its own system",
+            )),
+        }
+    }
+
+    /// Sets the wall clock to `unix` seconds and `micros` after 1970-01-01 00:00 UTC; it is trusted
+    /// from now on.
+    ///
+    /// # Errors
+    /// Why it could not, in words for the owner.
+    fn set_wall(&mut self, _unix: u64, _micros: u32) -> Result<(), OpenError> {
+        Err(not_ours(
+            "clock: this board's clock is set by its own system",
+        ))
+    }
+
+    /// Sends one datagram (UDP) to `host`, whose name is looked up first; never waits. Only the
+    /// answers to the last one are received. Like any datagram it may be lost without a word.
+    fn send_datagram(&mut self, _host: &str, _port: u16, _octets: &[u8]) {}
+
+    /// A datagram that has come in answer; gives its length. What does not fit into `buf` is cut.
+    fn receive_datagram(&mut self, _buf: &mut [u8]) -> Option<usize> {
+        None
+    }
+
+    /// Starts the machine anew, after this program has ended in order.
+    ///
+    /// # Errors
+    /// Why it could not, in words for the owner.
+    fn reboot(&mut self) -> Result<(), OpenError> {
+        Err(not_ours(
+            "reboot: this board is restarted by its own system",
+        ))
+    }
+
+    /// The loop has come round once more: whoever watches it, a watchdog or a supervisor, may know.
+    fn alive(&mut self) {}
+
     /// Sleeps until octets come to a stream that waits for them, a sync or a look-up ends, a
     /// console is attached, the end is asked for, or `until` is reached.
     fn wait(&mut self, until: Option<Instant>);
@@ -66,6 +113,32 @@ pub trait Board: Entropy {
 
     /// Tells the machine's supervisor, where there is one, that every line waits for calls.
     fn ready(&mut self) {}
+}
+
+/// Words for what a board leaves to others.
+fn not_ours(text: &str) -> OpenError {
+    let mut words = OpenError::new();
+    // The words are shorter than the limit.
+    let _ = words.push_str(text);
+    words
+}
+
+/// Where the machine's address comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network<'a> {
+    /// Its own system sees to that: `net off`.
+    Machine,
+    /// A server in the network gives one: `net dhcp`.
+    Dhcp,
+    /// A fixed one: `net static ADDR/BITS gateway ADDR dns ADDR`.
+    Static {
+        /// Address and network bits.
+        address: &'a str,
+        /// The way out of the network.
+        gateway: &'a str,
+        /// The name server.
+        dns: &'a str,
+    },
 }
 
 /// What a line is at.

@@ -12,6 +12,7 @@
 pub mod grammar;
 mod parse;
 mod print;
+pub mod saved;
 pub mod value;
 pub mod words;
 
@@ -114,6 +115,10 @@ pub struct Config {
     pub users: Vec<User, USERS>,
     /// `timezone NAME`; empty: the machine's.
     pub timezone: String<64>,
+    /// `ntp HOST|off`; empty: the machine keeps the clock.
+    pub time_server: String<HOST_OCTETS>,
+    /// `net ..`.
+    pub network: Network,
     /// `limit ..`.
     pub limits: Limits,
     /// `console password SECRET`.
@@ -128,6 +133,28 @@ pub struct Store {
     /// Octets; 0: 256 MiB.
     pub size: u64,
 }
+
+/// `net off|dhcp|static ..`: where the board's address comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// The machine's own system sees to that.
+    #[default]
+    Machine,
+    /// A server in the network gives one.
+    Dhcp,
+    /// A fixed one.
+    Static {
+        /// `ADDR/BITS`.
+        address: Address,
+        /// The way out of the network.
+        gateway: Address,
+        /// The name server.
+        dns: Address,
+    },
+}
+
+/// An address in digits, with its network bits or without.
+pub type Address = String<48>;
 
 /// One modem line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -362,6 +389,8 @@ impl Config {
             lines: Vec::new(),
             users: Vec::new(),
             timezone: String::new(),
+            time_server: String::new(),
+            network: Network::Machine,
             limits: Limits {
                 login_failures: 3,
                 idle: Duration::from_secs(600),

@@ -9,8 +9,9 @@ use super::grammar::{self, Fault, Matched, Phrase, Place};
 use super::value::{self, Octets};
 use super::words::Words;
 use super::{
-    Answering, Choosable, Config, Device, LINES, Line, NUMBER_OCTETS, NUMBERS, Name, ReadAtDesk,
-    SECRET_OCTETS, STORE_DEFAULT_OCTETS, Scheme, Secret, Source, Start, TEXT_OCTETS, USERS, User,
+    Answering, Choosable, Config, Device, HOST_OCTETS, LINES, Line, NUMBER_OCTETS, NUMBERS, Name,
+    Network, ReadAtDesk, SECRET_OCTETS, STORE_DEFAULT_OCTETS, Scheme, Secret, Source, Start,
+    TEXT_OCTETS, USERS, User,
 };
 
 /// Bounds of `rings`. Twenty rings are two minutes: no caller's modem waits longer.
@@ -171,8 +172,17 @@ impl Config {
             Phrase::Hostname => self.hostname = command.value(1, value::name)?,
             Phrase::Store => self.obey_store(command)?,
             Phrase::Timezone => self.timezone = command.value(1, zone)?,
-            // What they say holds anyway.
-            Phrase::NtpOff => {}
+            Phrase::NtpOff => self.time_server.clear(),
+            Phrase::Ntp => self.time_server = command.value(1, time_server)?,
+            Phrase::NetOff => self.network = Network::Machine,
+            Phrase::NetDhcp => self.network = Network::Dhcp,
+            Phrase::NetStatic => {
+                self.network = Network::Static {
+                    address: command.value(2, value::address_and_bits)?,
+                    gateway: command.value(4, value::address)?,
+                    dns: command.value(6, value::address)?,
+                };
+            }
             Phrase::LimitLoginFailures => {
                 self.limits.login_failures = small(command, 2, LOGIN_FAILURES)?;
             }
@@ -420,6 +430,12 @@ fn text<const N: usize>(word: &str) -> Option<String<N>> {
 fn zone(word: &str) -> Option<String<64>> {
     let good = |octet: u8| octet.is_ascii_alphanumeric() || b"/_+-,.:<>".contains(&octet);
     text(word).filter(|_| !word.is_empty() && word.bytes().all(good))
+}
+
+/// A host, and a port if it is not that of every time server.
+fn time_server(word: &str) -> Option<String<HOST_OCTETS>> {
+    let (host, port) = value::host_and_port(word)?;
+    text(word).filter(|_| !host.is_empty() && port != Some(0))
 }
 
 fn address(word: &str) -> Option<String<64>> {

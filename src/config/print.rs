@@ -10,8 +10,8 @@ use heapless::String;
 use super::value::{Octets, Span, Times};
 use super::words::Quoted;
 use super::{
-    Answering, Choosable, Config, Device, LINE_OCTETS, Limits, Line, Poll, STORE_DEFAULT_OCTETS,
-    Secret, Source, Start, User,
+    Answering, Choosable, Config, Device, LINE_OCTETS, Limits, Line, Network, Poll,
+    STORE_DEFAULT_OCTETS, Secret, Source, Start, User,
 };
 
 /// Whether secrets are printed.
@@ -69,6 +69,20 @@ impl Config {
         }
         if self.timezone != default.timezone {
             put(format_args!("timezone {}", self.timezone));
+        }
+        if !self.time_server.is_empty() {
+            put(format_args!("ntp {}", self.time_server));
+        }
+        match &self.network {
+            Network::Machine => {}
+            Network::Dhcp => put(format_args!("net dhcp")),
+            Network::Static {
+                address,
+                gateway,
+                dns,
+            } => put(format_args!(
+                "net static {address} gateway {gateway} dns {dns}"
+            )),
         }
         self.limits.commands(put);
         if let Some(password) = &self.console_password {

@@ -139,6 +139,18 @@ const GOOD: &[(&str, Option<&str>)] = &[
         Some("timezone CET-1CEST,M3.5.0,M10.5.0/3"),
     ),
     ("ntp off", None),
+    ("ntp pool.ntp.org", Some("ntp pool.ntp.org")),
+    ("ntp [2001:db8::1]:10123", Some("ntp [2001:db8::1]:10123")),
+    ("net off", None),
+    ("net dhcp", Some("net dhcp")),
+    (
+        "net static 10.0.0.2/8 gateway 10.0.0.1 dns 10.0.0.1",
+        Some("net static 10.0.0.2/8 gateway 10.0.0.1 dns 10.0.0.1"),
+    ),
+    (
+        "net static 2001:db8::2/64 gateway fe80::1 dns 2001:db8::1",
+        Some("net static 2001:db8::2/64 gateway fe80::1 dns 2001:db8::1"),
+    ),
     ("limit login-failures 5", Some("limit login-failures 5")),
     ("limit idle 90s", Some("limit idle 90s")),
     ("limit idle 10m", None),
@@ -461,11 +473,17 @@ const BAD: &[(&str, &str)] = &[
         "timezone \"Europe Berlin\"",
         "timezone: expected a time zone such as Europe/Berlin, got \"Europe Berlin\"",
     ),
-    ("ntp pool.ntp.org", "not built yet: ntp HOST"),
-    ("net dhcp", "not built yet: net dhcp"),
     (
-        "net static 10.0.0.2/8 gateway 10.0.0.1 dns 10.0.0.1",
-        "not built yet: net static ADDR/BITS gateway ADDR dns ADDR",
+        "ntp pool.ntp.org:0",
+        "ntp: expected a host such as pool.ntp.org, got \"pool.ntp.org:0\"",
+    ),
+    (
+        "net static 10.0.0.2/33 gateway 10.0.0.1 dns 10.0.0.1",
+        "net static: expected an address with its network bits such as 192.168.1.20/24, got \"10.0.0.2/33\"",
+    ),
+    (
+        "net static 10.0.0.2/8 gateway router dns 10.0.0.1",
+        "net static gateway: expected an address such as 192.168.1.1, got \"router\"",
     ),
     (
         "wifi home password x",

@@ -4,12 +4,12 @@
 //! reads back.
 
 use core::fmt;
-use core::net::Ipv6Addr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use hal::Duration;
 use heapless::{String, Vec};
 
-use super::{HOST_OCTETS, NAME_OCTETS, NUMBER_OCTETS, Name, STYLE_OCTETS, TIMES_OF_DAY};
+use super::{Address, HOST_OCTETS, NAME_OCTETS, NUMBER_OCTETS, Name, STYLE_OCTETS, TIMES_OF_DAY};
 
 /// A name: letters, digits, `.`, `-`, `_`.
 #[must_use]
@@ -274,6 +274,25 @@ pub fn host_and_port(text: &str) -> Option<(String<HOST_OCTETS>, Option<u16>)> {
         None => return None,
     };
     Some((String::try_from(host).ok()?, port))
+}
+
+/// An address in digits.
+#[must_use]
+pub fn address(text: &str) -> Option<Address> {
+    text.parse::<IpAddr>().ok()?;
+    String::try_from(text).ok()
+}
+
+/// `ADDR/BITS`.
+#[must_use]
+pub fn address_and_bits(text: &str) -> Option<Address> {
+    let (address, bits) = text.split_once('/')?;
+    let most = match address.parse::<IpAddr>().ok()? {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    };
+    (1..=most).contains(&count(bits)?).then_some(())?;
+    String::try_from(text).ok()
 }
 
 #[cfg(test)]

@@ -8,16 +8,16 @@ use core::fmt::Write;
 use hal::{Board, Instant};
 use heapless::String;
 
-use crate::config::{Config, LINE_OCTETS, Secrets, TEXT_OCTETS, User};
+use crate::config::{Config, LINE_OCTETS, Secrets, TEXT_OCTETS, User, saved};
 use crate::console::command::{Command, Show};
 use crate::console::{Answers, Line as Answer};
 use crate::mailbox::ledger::Habit;
 use crate::mailbox::{Error, Lan, Taken};
 use crate::poll::schedule::Standing;
-use crate::store::Usage;
+use crate::store::{StoreError, Ticket, Usage};
 
 use super::notes::{Cut, Stamp};
-use super::{Moment, Office};
+use super::{Keeper, Moment, Office};
 
 /// One line of an answer.
 type Out = String<LINE_OCTETS>;
@@ -82,25 +82,36 @@ impl<B: Board> Desk<'_, '_, B> {
             }
             Command::Again { user, call } => return self.again(user, *call, out),
             Command::Skip { user, before } => return self.skip(user, before.days(), out),
-            Command::Save => self.save(out),
+            Command::Save => return self.save(out),
             Command::Revert => {
                 self.office.config = self.office.saved.clone();
                 self.office.apply_config(self.board);
             }
-            Command::SetClock { .. } => write_to(
-                out,
-                format_args!("clock: this board's clock is set by its own system"),
-            ),
-            Command::Reboot => write_to(
-                out,
-                format_args!("reboot: this board is restarted by its own system"),
-            ),
+            Command::SetClock {
+                date,
+                second_of_day,
+            } => {
+                // What the owner says is what the clock on the wall shows.
+                let local = u64::from(date.days()) * 86_400 + u64::from(*second_of_day);
+                let unix = local.checked_add_signed(-i64::from(self.moment.wall.offset));
+                if let Err(error) = self.board.set_wall(unix.unwrap_or(local), 0) {
+                    write_to(out, format_args!("{error}"));
+                }
+            }
+            Command::Reboot => {
+                if let Err(error) = self.board.reboot() {
+                    write_to(out, format_args!("{error}"));
+                }
+            }
             Command::Show(_) | Command::Help(_) | Command::Exit => {}
         }
         Ok(())
     }
 
-    fn save(&mut self, out: &mut Out) {
+    fn save(&mut self, out: &mut Out) -> Result<(), Error> {
+        if let Keeper::Store { mark, saving } = self.office.keeper {
+            return self.save_in_store(mark, saving, out);
+        }
         let mut text = String::<TEXT_OCTETS>::new();
         let mut line = Out::new();
         let mut n = 0;
@@ -117,6 +128,39 @@ impl<B: Board> Desk<'_, '_, B> {
             }
             Err(error) => write_to(out, format_args!("save: {error}")),
         }
+        Ok(())
+    }
+
+    /// Asks again, by [`Error::Busy`], until what was saved is durable.
+    fn save_in_store(
+        &mut self,
+        mark: u32,
+        saving: Option<Ticket>,
+        out: &mut Out,
+    ) -> Result<(), Error> {
+        let office = &mut *self.office;
+        let keep = |saving| Keeper::Store { mark, saving };
+        let Some(ticket) = saving else {
+            let text = saved::text(&office.config, mark);
+            match office.mailbox.store().save_config(text.as_bytes()) {
+                Ok(ticket) => office.keeper = keep(Some(ticket)),
+                Err(StoreError::Busy) => {}
+                Err(error) => {
+                    write_to(out, format_args!("save: {error}"));
+                    return Ok(());
+                }
+            }
+            return Err(Error::Busy);
+        };
+        let committed = office.mailbox.committed(ticket);
+        if committed == Ok(false) {
+            return Err(Error::Busy);
+        }
+        office.keeper = keep(None);
+        committed?;
+        office.saved = office.config.clone();
+        write_to(out, format_args!("saved"));
+        Ok(())
     }
 
     /// Offers once more what a call took. What was changed before the store got busy stays, and

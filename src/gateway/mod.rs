@@ -11,6 +11,7 @@
 //! it owns the mailbox, which it lends for one step at a time.
 
 mod answers;
+mod clock;
 mod consoles;
 mod lines;
 mod notes;
@@ -25,7 +26,9 @@ use crate::config::{Config, Device, LINES, Name, USERS, VISITS};
 use crate::mailbox::maildrop::{Item, Maildrop};
 use crate::mailbox::{Error, Mailbox};
 use crate::poll::visit::Tables;
+use crate::store::Ticket;
 
+use clock::Clock;
 use consoles::Consoles;
 use lines::Line;
 use notes::{Calls, Notes};
@@ -69,6 +72,22 @@ struct Office<'a, B: Board> {
     retry: Option<Retry>,
     notes: Notes,
     calls: Calls,
+    clock: Clock,
+    keeper: Keeper,
+}
+
+/// Who keeps the configuration over a restart.
+#[derive(Clone, Copy, Debug)]
+enum Keeper {
+    /// The board, in a file.
+    Board,
+    /// The store.
+    Store {
+        /// The mark of the configuration that was taken in last; it is kept with what is saved.
+        mark: u32,
+        /// What was saved last, until it is durable.
+        saving: Option<Ticket>,
+    },
 }
 
 /// When lines whose device could not be opened are tried again.
@@ -123,6 +142,8 @@ impl<'a, B: Board> Gateway<'a, B> {
             retry: None,
             notes: Notes::new(),
             calls: Calls::new(),
+            clock: Clock::new(),
+            keeper: Keeper::Board,
         };
         office.mailbox.check_copies();
         office.apply_config(board);
@@ -131,6 +152,22 @@ impl<'a, B: Board> Gateway<'a, B> {
             consoles: Consoles::new(),
             told_ready: false,
         }
+    }
+
+    /// Lets the store keep the configuration, together with `mark`: see
+    /// [`saved`](crate::config::saved).
+    pub fn keep_config_in_store(&mut self, mark: u32) {
+        let saving = None;
+        self.office.keeper = Keeper::Store { mark, saving };
+    }
+
+    /// Tells the owner of something that went wrong at the start.
+    pub fn report(&mut self, board: &mut B, text: fmt::Arguments<'_>) {
+        let moment = Moment {
+            now: board.now(),
+            wall: board.wall(),
+        };
+        self.office.notes.error(moment, text);
     }
 
     /// One turn of the loop; returns the moment at which the next one is due though nothing
@@ -147,6 +184,7 @@ impl<'a, B: Board> Gateway<'a, B> {
             let mut moved = office.turn_lines(board, moment);
             moved |= self.consoles.turn(board, moment, office);
             moved |= office.turn_visits(board, moment);
+            office.turn_clock(board, moment);
             moved |= office.mailbox.step();
             quiet = !moved;
             if quiet {
@@ -173,7 +211,8 @@ impl<'a, B: Board> Gateway<'a, B> {
         let visits = office.visits.iter().filter_map(VisitPlace::deadline);
         let consoles = self.consoles.deadline();
         let retry = office.retry.map(|retry| retry.due);
-        let others = consoles.into_iter().chain(polls).chain(retry);
+        let clock = office.clock.deadline();
+        let others = consoles.into_iter().chain(polls).chain(retry).chain(clock);
         lines.chain(visits).chain(others).min()
     }
 
@@ -181,6 +220,7 @@ impl<'a, B: Board> Gateway<'a, B> {
     pub fn run(&mut self, board: &mut B) {
         while !board.ending() {
             let until = self.turn(board);
+            board.alive();
             board.wait(until);
         }
         self.end(board);
@@ -231,6 +271,7 @@ impl<B: Board> Office<'_, B> {
         if let Err(error) = board.set_timezone(&self.config.timezone) {
             self.notes.error(moment, format_args!("timezone: {error}"));
         }
+        self.apply_machine(board, moment);
         self.stale = false;
         for at in (0..self.lines.len()).rev() {
             let line = self.lines.get(at);

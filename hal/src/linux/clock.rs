@@ -3,7 +3,8 @@
 use core::time::Duration;
 use std::fs;
 
-use nix::time::{ClockId, clock_gettime};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime, clock_settime};
 use tz::TimeZone;
 
 use crate::board::OpenError;
@@ -15,10 +16,18 @@ use super::words;
 /// 1970, or where it was switched off. 2026-01-01, before this program was first built.
 const FLOOR: u64 = 1_767_225_600;
 
+/// When this program was built, where the build said so: no moment since was earlier.
+const BUILT: Option<&str> = option_env!("SOURCE_DATE_EPOCH");
+
 /// The clocks.
 #[derive(Debug)]
 pub struct Clock {
     zone: TimeZone,
+    /// The board's wall clock is ours to set: it is trusted once that was done. `None`: the
+    /// machine sets it.
+    set: Option<bool>,
+    /// A clock that is ours shows no earlier moment.
+    floor: u64,
 }
 
 impl Clock {
@@ -27,7 +36,56 @@ impl Clock {
     pub fn new() -> Self {
         Self {
             zone: TimeZone::local().unwrap_or_else(|_| TimeZone::utc()),
+            set: None,
+            floor: 0,
         }
+    }
+
+    /// The clocks of a board that has none that goes on without power, and nobody else to set it.
+    /// It shows no moment before this program was built.
+    #[must_use]
+    pub fn ours() -> Self {
+        let mut clock = Self {
+            set: Some(false),
+            ..Self::new()
+        };
+        let built = BUILT.and_then(|built| built.parse().ok());
+        clock.keep_above(built.unwrap_or(FLOOR));
+        clock
+    }
+
+    /// If the wall clock is ours to set, lets it show no moment before `unix`: certificates are
+    /// checked by it, trusted or not.
+    pub fn keep_above(&mut self, unix: u64) {
+        if self.set.is_none() {
+            return;
+        }
+        self.floor = self.floor.max(unix);
+        if self.wall().unix >= unix {
+            return;
+        }
+        if let Err(error) = set_system(unix, 0) {
+            log::warn!("the clock cannot be set: {error}");
+        }
+    }
+
+    /// Sets the wall clock.
+    ///
+    /// # Errors
+    /// The machine sets it itself, or does not let us; or the moment is earlier than one that we
+    /// know has passed. In words for the owner.
+    pub fn set(&mut self, unix: u64, micros: u32) -> Result<(), OpenError> {
+        let Some(set) = &mut self.set else {
+            return Err(words(format_args!(
+                "clock: this board's clock is set by its own system"
+            )));
+        };
+        if unix < self.floor {
+            return Err(words(format_args!("clock: that moment has long passed")));
+        }
+        set_system(unix, micros).map_err(|error| words(format_args!("clock: {error}")))?;
+        *set = true;
+        Ok(())
     }
 
     /// Takes the zone `name`, such as `Europe/Berlin`; empty: the machine's own.
@@ -36,7 +94,7 @@ impl Clock {
     /// There is no such zone; the old one stays.
     pub fn set_zone(&mut self, name: &str) -> Result<(), OpenError> {
         if name.is_empty() {
-            *self = Self::new();
+            self.zone = Self::new().zone;
             return Ok(());
         }
         // A name leads to a file of the zone database and nowhere else: /dev/zero has no end.
@@ -70,7 +128,7 @@ impl Clock {
         Wall {
             unix,
             offset: kind.map_or(0, tz::LocalTimeType::ut_offset),
-            trusted: unix >= FLOOR,
+            trusted: self.set.unwrap_or(unix >= FLOOR),
         }
     }
 }
@@ -79,6 +137,11 @@ impl Default for Clock {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn set_system(unix: u64, micros: u32) -> nix::Result<()> {
+    let moment = Duration::from_secs(unix) + Duration::from_micros(micros.into());
+    clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::from_duration(moment))
 }
 
 /// The machine's name; empty if it tells none.

@@ -8,21 +8,24 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::board::{Board, LineDevice, OpenError};
+use crate::board::{Board, LineDevice, Network, OpenError};
 use crate::entropy::Entropy;
 use crate::time::{Instant, Wall};
 
 use super::clock::Clock;
+use super::datagram::Datagrams;
 use super::file::File;
 use super::line::Line;
 use super::reactor::{Reactor, Registration};
 use super::tcp::LinuxLan;
 use super::terminal::{Attachments, Console, Terminal};
+use super::watchdog::Watchdog;
 use super::{words, zeros};
 
 /// What a board chooses.
@@ -34,6 +37,21 @@ pub struct Choice {
     pub config: PathBuf,
     /// The operator's terminal.
     pub console: ConsoleChoice,
+    /// What only a board has that is ours alone.
+    pub parts: Parts,
+}
+
+/// What a whole board has, and what a program among others on a machine leaves to that machine.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// The program that makes the network: `dhcp`, or `static ADDRESS/BITS GATEWAY DNS`, or `off`.
+    pub network: Option<PathBuf>,
+    /// The program that starts the board anew.
+    pub reboot: Option<PathBuf>,
+    /// The hardware's watchdog.
+    pub watchdog: Option<PathBuf>,
+    /// Whether nobody else sets the wall clock.
+    pub clock: bool,
 }
 
 /// Which terminal is the operator's.
@@ -60,6 +78,11 @@ pub struct Machine {
     signals: Rc<SignalFd>,
     signalled: Registration,
     ending: bool,
+    parts: Parts,
+    datagrams: Datagrams,
+    watchdog: Watchdog,
+    /// Programs of the board that may not have ended yet.
+    children: Vec<Child>,
 }
 
 impl Machine {
@@ -73,6 +96,7 @@ impl Machine {
             state,
             config,
             console,
+            parts,
         } = choice;
         // Before any thread is made, so that no thread takes a signal that the loop must see.
         let signals = signals().map_err(|error| format!("signals: {error}"))?;
@@ -93,7 +117,15 @@ impl Machine {
         };
         let random = random().map_err(|error| format!("random octets: {error}"))?;
         Ok(Self {
-            clock: Clock::new(),
+            clock: if parts.clock {
+                Clock::ours()
+            } else {
+                Clock::new()
+            },
+            datagrams: Datagrams::new(&reactor),
+            watchdog: Watchdog::open(parts.watchdog.as_deref()),
+            children: Vec::new(),
+            parts,
             lan: LinuxLan::new(&reactor),
             random,
             config,
@@ -112,6 +144,23 @@ impl Machine {
     /// In words for the owner.
     pub fn open_store(&self, path: &Path, size: u64) -> Result<File, String> {
         File::open(&self.reactor, path, size)
+    }
+
+    /// Lets a wall clock that is ours to set show no moment before `unix`.
+    pub fn keep_clock_above(&mut self, unix: u64) {
+        self.clock.keep_above(unix);
+    }
+
+    /// Starts a program of the board, which ends by itself.
+    fn start(&mut self, program: &Path, arguments: &[&str]) -> Result<(), OpenError> {
+        let mut command = Command::new(program);
+        let command = command.args(arguments);
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command
+            .spawn()
+            .map_err(|error| words(format_args!("{}: {error}", program.display())))?;
+        self.children.push(child);
+        Ok(())
     }
 
     /// Takes signals that have come.
@@ -177,7 +226,57 @@ impl Board for Machine {
             .map_err(|error| words(format_args!("{}: {error}", self.config.display())))
     }
 
+    fn set_network(&mut self, network: Network<'_>) -> Result<(), OpenError> {
+        let Some(program) = self.parts.network.clone() else {
+            return match network {
+                Network::Machine => Ok(()),
+                Network::Dhcp | Network::Static { .. } => Err(words(format_args!(
+                    "net: this board's network is kept by its own system"
+                ))),
+            };
+        };
+        match network {
+            Network::Machine => self.start(&program, &["off"]),
+            Network::Dhcp => self.start(&program, &["dhcp"]),
+            Network::Static {
+                address,
+                gateway,
+                dns,
+            } => self.start(&program, &["static", address, gateway, dns]),
+        }
+    }
+
+    fn set_wall(&mut self, unix: u64, micros: u32) -> Result<(), OpenError> {
+        self.clock.set(unix, micros)
+    }
+
+    fn send_datagram(&mut self, host: &str, port: u16, octets: &[u8]) {
+        self.datagrams.send(host, port, octets);
+    }
+
+    fn receive_datagram(&mut self, buf: &mut [u8]) -> Option<usize> {
+        self.datagrams.receive(buf)
+    }
+
+    fn reboot(&mut self) -> Result<(), OpenError> {
+        let Some(program) = self.parts.reboot.clone() else {
+            return Err(words(format_args!(
+                "reboot: this board is restarted by its own system"
+            )));
+        };
+        self.start(&program, &[])
+    }
+
+    fn alive(&mut self) {
+        let now = self.clock.now();
+        self.watchdog.alive(now);
+        // One that ended is taken off the kernel's list; one that cannot be asked never comes back.
+        self.children
+            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+
     fn wait(&mut self, until: Option<Instant>) {
+        let until = until.into_iter().chain(self.watchdog.due()).min();
         let timeout = until.map(|until| until - self.clock.now());
         self.reactor.wait(timeout);
     }
@@ -188,7 +287,7 @@ impl Board for Machine {
     }
 
     fn ready(&mut self) {
-        if let Err(error) = notify() {
+        if let Err(error) = notify(b"READY=1") {
             log::warn!("the supervisor was not told that all is ready: {error}");
         }
     }
@@ -244,8 +343,8 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Tells systemd that the service is ready, if it asked to be told.
-fn notify() -> io::Result<()> {
+/// Tells systemd `message`, if it asked to be told.
+pub(super) fn notify(message: &[u8]) -> io::Result<()> {
     let Some(name) = env::var_os("NOTIFY_SOCKET") else {
         return Ok(());
     };
@@ -257,7 +356,7 @@ fn notify() -> io::Result<()> {
     let sender = UnixDatagram::unbound()?;
     // A supervisor that does not read must not hold the loop.
     sender.set_nonblocking(true)?;
-    sender.send_to_addr(b"READY=1", &address)?;
+    sender.send_to_addr(message, &address)?;
     Ok(())
 }
 
@@ -279,6 +378,7 @@ mod tests {
             state: directory.join("state"),
             config: directory.join("state/ringmail.conf"),
             console: ConsoleChoice::None,
+            parts: Parts::default(),
         }
     }
 

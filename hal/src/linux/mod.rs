@@ -24,17 +24,20 @@
 //! | `names`, `tcp` | the LAN |
 //! | `file`, `zeros` | the medium: a file or a block device |
 //! | `terminal`, `attach` | consoles, both ends |
-//! | `clock`, `machine` | the whole machine |
+//! | `partition` | the ring's place on a card |
+//! | `clock`, `datagram`, `watchdog`, `machine` | the whole machine |
 
 pub mod attach;
 mod call;
 pub mod clock;
+mod datagram;
 pub mod descriptor;
 pub mod file;
 pub mod image;
 pub mod line;
 pub mod machine;
 mod names;
+pub mod partition;
 pub mod phone;
 mod raw_mode;
 pub mod reactor;
@@ -44,6 +47,7 @@ pub mod tcp;
 pub mod terminal;
 mod usb;
 pub mod vmodem;
+mod watchdog;
 mod zeros;
 
 use core::fmt::{self, Write};

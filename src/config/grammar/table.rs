@@ -93,11 +93,12 @@ grammar! {
         UserShare "user USER share PERCENT|fair" "largest part of the ring (fair)"
         Timezone "timezone ZONE" "the clock on the wall (the machine's)"
         NtpOff "ntp off" "the machine keeps the clock (default)"
-    }
-    NotBuilt {
         Ntp "ntp HOST" "set the clock from the network"
+        NetOff "net off" "the machine has its own network (default)"
         NetDhcp "net dhcp" "take an address from the network"
         NetStatic "net static ADDR/BITS gateway ADDR dns ADDR" "a fixed address"
+    }
+    NotBuilt {
         Wifi "wifi SSID password SECRET" "join a radio network"
     }
     Configuration {
@@ -144,9 +145,12 @@ pub(super) static ARGUMENTS: &[(&str, &str)] = &[
     ("TIME", "a time such as 13:45 or 13:45:10"),
     ("WORD", "the first word of a command"),
     ("HASH", "sha256:HEX"),
-    ("HOST", "a host"),
-    ("ADDR/BITS", "an address with its network bits"),
-    ("ADDR", "an address"),
+    ("HOST", "a host such as pool.ntp.org"),
+    (
+        "ADDR/BITS",
+        "an address with its network bits such as 192.168.1.20/24",
+    ),
+    ("ADDR", "an address such as 192.168.1.1"),
     ("SSID", "the network's name"),
 ];
 

@@ -1,0 +1,122 @@
+//! The wall clock, and the network: what of the machine itself the configuration speaks of.
+
+use core::fmt::Write;
+
+use hal::board::Network as Wish;
+use hal::{Board, Instant};
+use heapless::String;
+
+use crate::config::{HOST_OCTETS, Network, value};
+use crate::sntp::{Client, Event, OCTETS, PORT};
+
+use super::notes::Stamp;
+use super::{Moment, Office};
+
+/// What was last said to the machine, and what it is being asked.
+#[derive(Debug)]
+pub(super) struct Clock {
+    network: Network,
+    /// The server that is asked.
+    server: String<HOST_OCTETS>,
+    client: Client,
+    /// Nobody needs to read twice that a server is silent.
+    silent: bool,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self {
+            network: Network::Machine,
+            server: String::new(),
+            client: Client::new(),
+            silent: false,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        (!self.server.is_empty()).then(|| self.client.deadline())
+    }
+}
+
+impl<B: Board> Office<'_, B> {
+    /// Tells the machine what the configuration says of network and clock, if that is new.
+    pub(super) fn apply_machine(&mut self, board: &mut B, moment: Moment) {
+        let wanted = &self.config.network;
+        if self.clock.network != *wanted {
+            self.clock.network = wanted.clone();
+            let wish = match wanted {
+                Network::Machine => Wish::Machine,
+                Network::Dhcp => Wish::Dhcp,
+                Network::Static {
+                    address,
+                    gateway,
+                    dns,
+                } => Wish::Static {
+                    address,
+                    gateway,
+                    dns,
+                },
+            };
+            if let Err(error) = board.set_network(wish) {
+                self.notes.error(moment, format_args!("{error}"));
+            }
+        }
+        if self.clock.server != self.config.time_server {
+            self.clock.server = self.config.time_server.clone();
+            self.clock.client = Client::new();
+            self.clock.silent = false;
+        }
+    }
+
+    /// Asks for the time when that is due.
+    pub(super) fn turn_clock(&mut self, board: &mut B, moment: Moment) {
+        let Some((host, port)) = value::host_and_port(&self.clock.server) else {
+            return;
+        };
+        let mut octets = [0; OCTETS];
+        let received = board.receive_datagram(&mut octets);
+        let datagram = received.and_then(|length| octets.get(..length));
+        let mut random = [0; 8];
+        let event = self.clock.client.step(moment.now, datagram, || {
+            board.fill(&mut random);
+            random
+        });
+        match event {
+            Some(Event::Ask(question)) => {
+                board.send_datagram(&host, port.unwrap_or(PORT), &question);
+            }
+            Some(Event::Time { unix, micros }) => self.set_clock(board, moment, unix, micros),
+            Some(Event::Silence) if !self.clock.silent => {
+                self.clock.silent = true;
+                let text =
+                    format_args!("ntp: {host} does not tell the time; asked again and again");
+                self.notes.warn(moment, text);
+            }
+            Some(Event::Refused) => {
+                let text = format_args!("ntp: {host} does not want to be asked; take another");
+                self.notes.error(moment, text);
+            }
+            Some(Event::Silence) | None => {}
+        }
+    }
+
+    fn set_clock(&mut self, board: &mut B, moment: Moment, unix: u64, micros: u32) {
+        let first = !moment.wall.trusted;
+        match board.set_wall(unix, micros) {
+            Ok(()) => {
+                let wall = board.wall();
+                let off = wall.unix.abs_diff(moment.wall.unix);
+                self.clock.silent = false;
+                // Every six hours, some milliseconds: nobody wants to know.
+                if first || off > 1 {
+                    let mut text = String::<64>::new();
+                    // A date is shorter.
+                    let _ = write!(text, "{}", Stamp(wall));
+                    let text = format_args!("ntp: the clock is set: {text}");
+                    self.notes.info(Moment { wall, ..moment }, text);
+                }
+            }
+            Err(error) => self.notes.error(moment, format_args!("ntp: {error}")),
+        }
+    }
+}

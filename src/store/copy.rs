@@ -50,7 +50,7 @@ pub enum AppendError {
 /// Room for one chunk.
 #[derive(Debug)]
 pub(super) struct Slot {
-    octets: [u8; RECORD_MAX],
+    pub(super) octets: [u8; RECORD_MAX],
     pub(super) writing: Option<Writing>,
 }
 
@@ -245,6 +245,7 @@ impl<M: Medium> Store<'_, M> {
             ),
             None => return Err(AppendError::Closed),
         };
+        self.cache.forget();
         self.taken(written)?;
         self.ring.head += record.span();
         let (slot, writing) = self.under(writer)?;

@@ -21,11 +21,13 @@ pub(super) enum Rule {
     EvictionFirst,
     /// A configuration is saved when the last one is durable.
     ConfigWaits,
+    /// Nothing is written after a mount but the claim of its epoch, before that is durable.
+    ClaimFirst,
 
     /// Checksum of a superblock.
     SuperblockSum,
-    /// Checksum of a journal page.
-    JournalSum,
+    /// Checksum of an item.
+    ItemSum,
     /// Checksum of a snapshot's header.
     SnapshotSum,
     /// Checksum of a snapshot's part.
@@ -38,6 +40,10 @@ pub(super) enum Rule {
     ChunkSum,
     /// Checksum of a whole copy.
     WholeSum,
+    /// Checksum of a summary's items.
+    SummarySum,
+    /// Checksum of a claim.
+    ClaimSum,
     /// Checksum of a configuration's header.
     ConfigHeaderSum,
     /// Checksum of a configuration.
@@ -47,14 +53,16 @@ pub(super) enum Rule {
 
     /// Each mount writes under an epoch of its own.
     NewEpoch,
-    /// Epochs never fall along the journal.
-    JournalEpoch,
+    /// Epochs never fall along the chain of items.
+    ItemEpoch,
     /// Epochs never fall along a segment.
     RecordEpoch,
-    /// A journal page names the checksum of the one before.
+    /// An item names the checksum of the one before.
     Chain,
-    /// A journal page has the sequence that its place wants.
-    JournalSequence,
+    /// An item has the number that is due.
+    ItemNumber,
+    /// A journal page has the number that its place wants.
+    JournalPage,
     /// A part belongs to the snapshot of its header.
     PartOfSnapshot,
     /// A record belongs to the segment's header.
@@ -80,7 +88,7 @@ pub(super) enum Rule {
     Settled,
     /// What was unsettled at the last mount stays so until it was looked at.
     Trusted,
-    /// Pages beyond the end that say it was durable are told.
+    /// Items beyond the end that say it was durable are told.
     Beyond,
     /// A snapshot that fails half restored leaves nothing in the index.
     Cleared,
@@ -88,8 +96,20 @@ pub(super) enum Rule {
     SnapshotTurns,
     /// Configurations are written in turn into two slots.
     ConfigTurns,
-    /// What a commit covers is written before its sync: the page of the journal.
-    PageFirst,
+    /// Claims are written in turn into two slots.
+    ClaimTurns,
+    /// What a commit covers is written before its sync: the item.
+    ItemFirst,
+    /// A segment is not overwritten before a snapshot holds the entries in it.
+    ItemsKept,
+    /// A segment keeps room for its summary.
+    SummaryRoom,
+    /// A segment whose summary is written takes no more.
+    SummaryCloses,
+    /// A summary belongs to its segment.
+    SummaryOfSegment,
+    /// After the index was rebuilt, nothing is logged before a snapshot holds it.
+    RebuiltFirst,
     /// Copies that go on in a segment are evicted with it.
     Continued,
     /// A segment that a copy under way lies in is not evicted.
@@ -112,7 +132,7 @@ pub(super) const fn defence(_: Rule) -> bool {
 
 /// All of them.
 #[cfg(test)]
-pub(super) const RULES: [Rule; 46] = [
+pub(super) const RULES: [Rule; 56] = [
     Rule::FormatSync,
     Rule::MountSync,
     Rule::CommitSync,
@@ -120,22 +140,26 @@ pub(super) const RULES: [Rule; 46] = [
     Rule::SnapshotCloses,
     Rule::EvictionFirst,
     Rule::ConfigWaits,
+    Rule::ClaimFirst,
     Rule::SuperblockSum,
-    Rule::JournalSum,
+    Rule::ItemSum,
     Rule::SnapshotSum,
     Rule::PartSum,
     Rule::SegmentSum,
     Rule::RecordSum,
     Rule::ChunkSum,
     Rule::WholeSum,
+    Rule::SummarySum,
+    Rule::ClaimSum,
     Rule::ConfigHeaderSum,
     Rule::ConfigSum,
     Rule::KeyedSums,
     Rule::NewEpoch,
-    Rule::JournalEpoch,
+    Rule::ItemEpoch,
     Rule::RecordEpoch,
     Rule::Chain,
-    Rule::JournalSequence,
+    Rule::ItemNumber,
+    Rule::JournalPage,
     Rule::PartOfSnapshot,
     Rule::RecordOfSegment,
     Rule::ChunkOfCopy,
@@ -152,7 +176,13 @@ pub(super) const RULES: [Rule; 46] = [
     Rule::Cleared,
     Rule::SnapshotTurns,
     Rule::ConfigTurns,
-    Rule::PageFirst,
+    Rule::ClaimTurns,
+    Rule::ItemFirst,
+    Rule::ItemsKept,
+    Rule::SummaryRoom,
+    Rule::SummaryCloses,
+    Rule::SummaryOfSegment,
+    Rule::RebuiltFirst,
     Rule::Continued,
     Rule::UnderWay,
     Rule::Asked,

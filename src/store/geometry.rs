@@ -1,7 +1,7 @@
 //! The geometry: how much is set aside for what, and where it all lies.
 
 use super::record::{CHUNK_MAX, HEAD_MAX, HEADER_OCTETS};
-use super::{PAGE_MAX, PAGE_MIN, config, journal, snapshot};
+use super::{PAGE_MAX, PAGE_MIN, config, item, ring, snapshot};
 
 /// Superblock B stands at a power of two from this on ..
 pub(super) const B_FIRST: u32 = 128;
@@ -64,8 +64,8 @@ impl Geometry {
     #[must_use]
     pub fn holds(&self, capacity: u64) -> bool {
         let whole_pages = |octets: u32| octets >= self.page && octets.is_multiple_of(self.page);
-        // Header page, and one record of any kind.
-        let least_segment = PAGE_MAX.min(self.page) + HEADER_OCTETS + HEAD_MAX + 64;
+        // Header page, one record of any kind, and the summary.
+        let record = self.page.saturating_add(HEADER_OCTETS + HEAD_MAX + 64);
         (PAGE_MIN..=PAGE_MAX).contains(&self.page)
             && self.page.is_power_of_two()
             && (B_FIRST..=B_LAST).contains(&self.superblock)
@@ -77,7 +77,8 @@ impl Geometry {
             && self.snapshot >= 2 * self.page
             && (4..=1 << 16).contains(&self.journal)
             && whole_pages(self.segment)
-            && (least_segment..=1 << 26).contains(&self.segment)
+            && self.segment <= 1 << 26
+            && ring::limit(self, 0) >= record
             && (3..=1 << 16).contains(&self.segments)
             && (64..=CHUNK_MAX).contains(&self.chunk)
             && self.chunk.is_multiple_of(64)
@@ -96,7 +97,7 @@ impl Geometry {
     /// The longest journal entry, in octets.
     #[must_use]
     pub fn entry_limit(&self) -> usize {
-        (self.page as usize).saturating_sub(journal::OVERHEAD_OCTETS)
+        (self.page as usize).saturating_sub(item::OVERHEAD_OCTETS)
     }
 
     /// The longest configuration, in octets.
@@ -111,8 +112,13 @@ impl Geometry {
         u64::from(self.segment) * u64::from(self.segments)
     }
 
+    /// Where the claim of an epoch lies: two slots, a page each.
+    pub(super) fn claim_at(&self, slot: u32) -> u64 {
+        2 * u64::from(self.superblock) + u64::from(slot) * u64::from(self.page)
+    }
+
     pub(super) fn config_at(&self, b: bool) -> u64 {
-        2 * u64::from(self.superblock) + u64::from(b) * u64::from(self.config)
+        self.claim_at(2) + u64::from(b) * u64::from(self.config)
     }
 
     pub(super) fn snapshot_at(&self, b: bool) -> u64 {
@@ -130,7 +136,8 @@ impl Geometry {
         (self.journal_at(0) + journal).next_multiple_of(u64::from(self.segment))
     }
 
-    fn end(&self) -> u64 {
+    /// Octets of the medium that are in use.
+    pub(super) fn end(&self) -> u64 {
         self.ring_at() + self.ring()
     }
 }

@@ -6,7 +6,7 @@
 //! [`Store::step`] drives page writes, syncs and snapshots.
 //!
 //! ```text
-//! medium  | superblock A, B | config A, B | snapshot A, B | journal | ring                   |
+//! medium  | superblock A, B | claim A, B | config A, B | snapshot A, B | journal | ring      |
 //!
 //! journal   [page n+5 | n+6 | ...free... | page n | n+1 | n+2 | n+3 | n+4 ]   circular
 //!
@@ -32,12 +32,16 @@
 mod config;
 mod copy;
 mod defence;
+mod epoch;
 mod geometry;
+mod item;
 mod journal;
 mod mount;
 mod octets;
 mod reader;
+mod rebuild;
 mod record;
+mod replay;
 mod ring;
 mod snapshot;
 mod superblock;
@@ -59,6 +63,7 @@ pub use superblock::{Content, FormatError, content, format};
 
 use copy::Slot;
 use defence::{Rule, defence};
+use item::Open;
 use journal::Journal;
 use octets::Key;
 use ring::Ring;
@@ -71,6 +76,9 @@ pub const PAGE_MAX: u32 = 4096;
 
 /// The group of the sync that follows a mount.
 const MOUNTED: u64 = 1;
+/// The group that makes the claim of its epoch durable.
+const CLAIMED: u64 = 2;
+
 /// The mailbox's ledger, as the store sees it. Entries and parts are opaque.
 pub trait Index {
     /// Forgets everything: a mount begins, or begins again from an older snapshot.
@@ -88,6 +96,14 @@ pub trait Index {
     /// Takes back one journal entry, in order. It may be in the snapshot already: entries say
     /// what is, not what changes. If not `settled`, the copies it speaks of may not be whole.
     fn replay(&mut self, entry: &[u8], settled: bool);
+
+    /// Takes back a copy that was found in the ring after the index was lost: what stands before
+    /// its content, and what [`Store::finish`] gave. Oldest first; a later one may be of the same
+    /// mail. It has all its parts, but its checksums were not looked at.
+    fn rebuild(&mut self, _head: &[u8], _copy: &Stored) {}
+
+    /// All copies were given to [`rebuild`](Self::rebuild).
+    fn rebuilt(&mut self) {}
 
     /// Whether the copies in `extent` may be given up now, by what is durable.
     fn may_evict(&mut self, extent: Extent<'_>) -> bool;
@@ -119,23 +135,27 @@ impl Extent<'_> {
 pub struct Space<'a> {
     /// One for each segment of the ring, or more.
     pub segments: &'a mut [Segment],
-    /// The rest: about 150 KiB.
+    /// The rest: about 230 KiB.
     pub buffers: &'a mut Buffers,
 }
 
-/// A page, a chunk to work in, and a chunk for each writer.
+/// An item, a chunk to work in, a summary, what was read last, and a chunk for each writer.
 #[derive(Debug)]
 pub struct Buffers {
-    journal: [u8; PAGE_MAX as usize],
+    item: [u8; PAGE_MAX as usize],
     scratch: [u8; record::CHUNK_MAX as usize],
+    summary: [u8; ring::SUMMARY_MAX as usize],
+    cache: [u8; reader::CACHE_OCTETS],
     writers: [Slot; WRITERS],
 }
 
 impl Buffers {
     /// All empty.
     pub const EMPTY: Self = Self {
-        journal: [0; PAGE_MAX as usize],
+        item: [0; PAGE_MAX as usize],
         scratch: [0; record::CHUNK_MAX as usize],
+        summary: [0; ring::SUMMARY_MAX as usize],
+        cache: [0; reader::CACHE_OCTETS],
         writers: [Slot::EMPTY; WRITERS],
     };
 }
@@ -158,10 +178,12 @@ pub struct Store<'a, M> {
     epoch: u32,
     segments: &'a mut [Segment],
     buffers: &'a mut Buffers,
+    item: Open,
     journal: Journal,
     ring: Ring,
     snapshot: Snapshot,
     config: config::Slots,
+    cache: reader::Cache,
     /// Serial of the copy begun last.
     serial: u32,
     /// The group of changes that the next sync makes durable.
@@ -175,6 +197,8 @@ pub struct Store<'a, M> {
     durable: u64,
     /// Whether the copies of all entries before this mount have been looked at.
     trusted: bool,
+    /// Whether the index was rebuilt, and no snapshot holds it yet.
+    rebuilt: bool,
     fault: Option<Fault>,
 }
 
@@ -182,8 +206,8 @@ pub struct Store<'a, M> {
 #[derive(Clone, Copy, Debug)]
 struct Syncing {
     group: u64,
-    /// The first journal page it does not cover.
-    sequence: u64,
+    /// The first item it does not cover.
+    item: u64,
 }
 
 /// A commit asked for: see [`Store::committed`].
@@ -220,7 +244,7 @@ pub struct Usage {
 }
 
 impl<M: Medium> Store<'_, M> {
-    /// Adds an entry to the journal. It is durable once a ticket taken after that is committed.
+    /// Adds an entry to those of the next commit. It is durable once a ticket taken after that is committed.
     ///
     /// # Errors
     /// [`StoreError::Busy`]: step the store, and try again; [`StoreError::TooLong`]: see
@@ -283,7 +307,7 @@ impl<M: Medium> Store<'_, M> {
     /// Whether stepping does nothing until something is asked for.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.durable >= MOUNTED
+        self.durable >= CLAIMED
             && self.syncing.is_none()
             && !self.wanted
             && !matches!(self.snapshot.state, State::Writing { .. })
@@ -309,7 +333,7 @@ impl<M: Medium> Store<'_, M> {
             journal: (used, self.geometry.journal),
             snapshots: self.snapshot.generation,
             epoch: self.epoch,
-            commits: self.durable.saturating_sub(MOUNTED),
+            commits: self.durable.saturating_sub(CLAIMED),
             fault: self.fault,
         }
     }
@@ -330,26 +354,29 @@ impl<M: Medium> Store<'_, M> {
         if got > limit {
             return Err(StoreError::TooLong { limit, got });
         }
-        if !self.journal.fits(&self.geometry, got) {
+        if self.rebuilt && defence(Rule::RebuiltFirst) {
+            return Err(StoreError::Busy);
+        }
+        if !self.item.fits(self.geometry.page, got) {
             self.seal_page()?;
         }
         if self.journal.is_full(&self.geometry) && defence(Rule::JournalFull) {
             return Err(StoreError::Busy);
         }
-        self.journal.push(&mut self.buffers.journal, entry, own);
+        self.item.push(&mut self.buffers.item, entry, own);
         self.dirty = true;
         Ok(())
     }
 
     fn seal_page(&mut self) -> Result<(), StoreError> {
         self.writable()?;
-        let sealed = self.journal.seal(
+        let written = self.journal.write(
             &mut self.medium,
             &self.geometry,
             (self.key, self.epoch),
-            &mut self.buffers.journal,
+            (&mut self.item, &mut self.buffers.item),
         );
-        self.taken(sealed)
+        self.taken(written)
     }
 
     /// Whether a sync came to its end.
@@ -368,7 +395,7 @@ impl<M: Medium> Store<'_, M> {
         self.syncing = None;
         self.durable = syncing.group;
         if self.trusted {
-            self.journal.settled = syncing.sequence;
+            self.item.settled = syncing.item;
         }
         if self
             .config
@@ -389,12 +416,25 @@ impl<M: Medium> Store<'_, M> {
         if self.durable < MOUNTED {
             return self.start_sync(MOUNTED).is_ok();
         }
+        if self.durable < CLAIMED {
+            return self.claim_epoch().is_ok();
+        }
         self.wanted && self.finish_group().is_ok()
+    }
+
+    fn claim_epoch(&mut self) -> Result<(), StoreError> {
+        let claimed = epoch::claim(&mut self.medium, &self.geometry, self.key, self.epoch);
+        self.taken(claimed)?;
+        if !defence(Rule::ClaimFirst) {
+            self.durable = CLAIMED;
+            return Ok(());
+        }
+        self.start_sync(CLAIMED)
     }
 
     fn finish_group(&mut self) -> Result<(), StoreError> {
         self.close_page()?;
-        if !self.journal.is_empty() && defence(Rule::PageFirst) {
+        if !self.item.is_empty() && defence(Rule::ItemFirst) {
             self.seal_page()?;
         }
         self.write_snapshot_header()?;
@@ -406,12 +446,12 @@ impl<M: Medium> Store<'_, M> {
     }
 
     fn start_sync(&mut self, group: u64) -> Result<(), StoreError> {
-        if group == MOUNTED || defence(Rule::CommitSync) {
+        if group <= CLAIMED || defence(Rule::CommitSync) {
             let started = self.medium.sync();
             self.taken(started)?;
         }
-        let sequence = self.journal.sequence;
-        self.syncing = Some(Syncing { group, sequence });
+        let item = self.item.number;
+        self.syncing = Some(Syncing { group, item });
         Ok(())
     }
 
@@ -420,10 +460,10 @@ impl<M: Medium> Store<'_, M> {
         self.fault.map_or(Ok(()), Err)
     }
 
-    /// Whether the medium may be written to: not before the sync that follows a mount.
+    /// Whether the medium may be written to: not before the epoch of this mount is durable.
     fn writable(&self) -> Result<(), StoreError> {
         self.sound()?;
-        if self.durable < MOUNTED {
+        if self.durable < CLAIMED {
             return Err(StoreError::Busy);
         }
         Ok(())

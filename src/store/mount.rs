@@ -1,31 +1,36 @@
 //! Mounting: finds out what is there, after a clean stop as after a power cut.
 //!
 //! ```text
-//! superblock -> snapshot headers -> journal pages, all once: the highest epoch and sequence
-//!   -> the newest snapshot whose parts verify and whose journal was not overwritten -> restore
-//!   -> the chain of pages from there to its first break -> replay
-//!   -> segment headers, all once -> the records of the newest segment -> where to go on
+//! superblock -> claims -> segment headers -> snapshot headers
+//!   -> the newest snapshot whose parts verify and that nothing has outrun -> restore
+//!   -> from there the chain of items, in the journal and in the ring, to its first break -> replay
+//!   -> where to go on in the newest segment
+//! no such snapshot: the copies that the ring holds -> rebuild
 //! ```
 //!
-//! Nothing is written, and nothing is signed again. What is read is bounded: one or two
-//! snapshots, the journal three times, 128 octets of each segment, one segment's record headers,
-//! the saved configuration.
+//! Nothing is written, and nothing is signed again. What is read is bounded: 128 octets of each
+//! segment; a snapshot, or two if one fails; the journal pages and the summaries of segments since,
+//! all once; the record headers of the open segment, and of one that a cut has left without its
+//! summary; the saved configuration. Only if a snapshot is missing is the whole journal looked
+//! through, and only if the index is lost the whole ring, by its record headers.
 
 use core::fmt;
 
 use hal::{Medium, MediumError};
 
 use super::config::Slots;
+use super::copy::Slot;
 use super::defence::{Rule, defence};
 use super::geometry::Geometry;
-use super::journal::{Evicted, Journal, Page};
+use super::item::{Item, Open};
+use super::journal::Journal;
 use super::octets::Key;
-use super::reader::{Damaged, Shelf};
-use super::record::{SEGMENT_OCTETS, SegmentHeader};
+use super::reader::{Cache, Shelf};
+use super::record::{HEADER_OCTETS, Record, SEGMENT_OCTETS, SegmentHeader};
 use super::ring::{self, Ring, Segment};
-use super::snapshot::{self, Header, Snapshot, State, part_at};
+use super::snapshot::{self, Header, Position, Snapshot, State, part_at};
 use super::superblock::{self, SuperblockError};
-use super::{Extent, Index, MOUNTED, Space, Store};
+use super::{CLAIMED, Index, MOUNTED, Space, Store, epoch};
 
 /// What a mount found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,11 @@ pub struct Mounted {
     pub segments_damaged: u32,
     /// The epoch under which this mount writes.
     pub epoch: u32,
+    /// The index was lost: so many copies were found in the ring, and nothing else is known.
+    pub rebuilt: Option<u32>,
+    /// Octets of the medium beyond the store: it has grown since the format, if they are more
+    /// than one segment. They are used after the next format only.
+    pub unused: u64,
 }
 
 /// Mounts the store on `medium` and gives what it held to `index`. Writes nothing.
@@ -56,10 +66,14 @@ pub fn mount<'a, M: Medium>(
     space: Space<'a>,
     index: &mut impl Index,
 ) -> Result<(Store<'a, M>, Mounted), MountError> {
-    let found = match superblock::find(&mut medium) {
+    let superblock = match superblock::find(&mut medium) {
         Ok(found) => found,
         Err(SuperblockError::Version(version)) => return Err(MountError::Version(version)),
         Err(SuperblockError::Medium(error)) => return Err(MountError::Medium(error)),
+        Err(SuperblockError::Shrunk { needed }) => {
+            let capacity = medium.capacity();
+            return Err(MountError::Shrunk { needed, capacity });
+        }
         Err(SuperblockError::None) => {
             return Err(match superblock::content(&mut medium)? {
                 superblock::Content::Blank => MountError::Blank,
@@ -67,62 +81,96 @@ pub fn mount<'a, M: Medium>(
             });
         }
     };
-    let geometry = found.geometry;
+    let geometry = superblock.geometry;
     let needed = geometry.segments;
     let Space { segments, buffers } = space;
     let segments = segments
         .get_mut(..needed as usize)
         .ok_or(MountError::TooManySegments { needed })?;
-    let key = Key::new(&found.key);
+    let key = Key::new(&superblock.key);
+    let claimed = epoch::claimed(&mut medium, &geometry, key)?;
     let mut survey = Survey {
         medium: &mut medium,
         geometry: &geometry,
         key,
+        segments: &mut *segments,
         scratch: &mut buffers.scratch,
-        epoch: 0,
+        item: &mut buffers.item,
+        summary: &mut buffers.summary,
+        writers: &mut buffers.writers,
+        epoch: claimed,
+        newest: 0,
+        highest: 0,
     };
+    let segments_damaged = survey.find_segments();
     let (snapshot, start) = survey.restore(index)?;
-    let chain = survey.chain(&start)?;
-    let (entries, unsettled) = survey.replay(&start, &chain, index)?;
-    let (ring, segments_damaged) = survey.ring(segments)?;
+    let found = match start {
+        Some(start) => survey.replay(&start, index)?,
+        None => survey.rebuild(index)?,
+    };
     let config = Slots::find(survey.medium, &geometry, key, survey.scratch)?;
     let raised = u32::from(defence(Rule::NewEpoch));
     let epoch = survey.epoch.checked_add(raised);
     let epoch = epoch.ok_or(MountError::Exhausted)?;
+    let at = found.at;
     // No store comes near in its life: one that says so is not of our making.
-    if chain.end > u64::MAX / 2 {
+    if at.page.max(at.number) > u64::MAX / 2 {
         return Err(MountError::Exhausted);
     }
+    let newest = survey.newest;
     for slot in &mut buffers.writers {
         slot.writing = None;
     }
-    let store = Store {
+    let open = ring::find(segments, Segment::new(newest));
+    let mut ring = Ring::new(
+        open.filter(|_| newest > 0 && newest == at.segment),
+        at.offset,
+        at.segment,
+    );
+    (ring.summary, ring.closed) = (found.summary, found.closed);
+    let durable = if defence(Rule::MountSync) { 0 } else { MOUNTED };
+    let unused = medium.capacity().saturating_sub(geometry.end());
+    let mut store = Store {
         medium,
         key,
-        seed: found.key,
+        seed: superblock.key,
         geometry,
         epoch,
         segments,
         buffers,
-        journal: Journal::new(chain.end, chain.previous, start.from, chain.settled),
+        item: Open::new(at.number, at.previous, found.settled),
+        journal: Journal {
+            page: at.page,
+            from: snapshot.at.page,
+        },
         ring,
         snapshot,
         config,
+        cache: Cache::default(),
         serial: 0,
-        group: MOUNTED + 1,
+        group: CLAIMED + 1,
         dirty: false,
         wanted: false,
         syncing: None,
-        durable: if defence(Rule::MountSync) { 0 } else { MOUNTED },
-        trusted: unsettled == 0 || !defence(Rule::Trusted),
+        durable,
+        trusted: found.unsettled == 0 || !defence(Rule::Trusted),
+        rebuilt: false,
         fault: None,
     };
+    if found.rebuilt.is_some() {
+        store.rebuilt = true;
+        store.snapshot.at = at;
+        store.journal.from = at.page;
+        store.take_snapshot();
+    }
     let mounted = Mounted {
-        entries,
-        unsettled,
-        journal_damaged: chain.damaged,
+        entries: found.entries,
+        unsettled: found.unsettled,
+        journal_damaged: found.damaged,
         segments_damaged,
         epoch,
+        rebuilt: found.rebuilt,
+        unused,
     };
     Ok((store, mounted))
 }
@@ -141,8 +189,13 @@ pub enum MountError {
         /// Segments of this store.
         needed: u32,
     },
-    /// No snapshot verifies, and the journal alone does not reach back to the beginning.
-    IndexLost,
+    /// The medium is smaller than the store on it, in octets: nothing of it is touched.
+    Shrunk {
+        /// What the store was made for.
+        needed: u64,
+        /// What there is.
+        capacity: u64,
+    },
     /// A counter came to its end.
     Exhausted,
     /// The medium cannot be read.
@@ -150,62 +203,137 @@ pub enum MountError {
 }
 
 /// Looks through the medium.
-struct Survey<'s, M> {
-    medium: &'s mut M,
-    geometry: &'s Geometry,
-    key: Key,
-    scratch: &'s mut [u8],
+pub(super) struct Survey<'s, M> {
+    pub(super) medium: &'s mut M,
+    pub(super) geometry: &'s Geometry,
+    pub(super) key: Key,
+    pub(super) segments: &'s mut [Segment],
+    /// For parts, and for items that lie in records.
+    pub(super) scratch: &'s mut [u8],
+    /// For journal pages.
+    pub(super) item: &'s mut [u8],
+    /// For summaries; at last, that of the open segment.
+    pub(super) summary: &'s mut [u8],
+    /// For items that wait: nobody writes yet.
+    pub(super) writers: &'s mut [Slot],
     /// The highest epoch seen.
-    epoch: u32,
+    pub(super) epoch: u32,
+    /// The highest sequence of a segment.
+    pub(super) newest: u32,
+    /// The highest journal page seen, when all were looked at.
+    pub(super) highest: u64,
 }
 
 /// Where replay starts.
 #[derive(Clone, Copy, Debug)]
-struct Start {
-    from: u64,
-    /// Checksum of the page before.
-    previous: u32,
-    /// No page of the chain is from an earlier epoch.
-    epoch: u32,
+pub(super) struct Start {
+    pub(super) at: Position,
+    /// No item of the chain is from an earlier epoch.
+    pub(super) epoch: u32,
 }
 
-/// The journal's chain.
+/// What replay, or a rebuilding, found.
 #[derive(Clone, Copy, Debug)]
-struct Chain {
-    /// The first page that is not part of it.
-    end: u64,
-    /// Checksum of the last that is.
-    previous: u32,
-    /// Pages before this one are known to be durable.
-    settled: u64,
-    damaged: bool,
+pub(super) struct Found {
+    /// Where to go on.
+    pub(super) at: Position,
+    /// Items before this one are known to be durable.
+    pub(super) settled: u64,
+    pub(super) entries: u64,
+    pub(super) unsettled: u64,
+    pub(super) damaged: bool,
+    /// Octets of the open segment's summary; `None`: it will have none.
+    pub(super) summary: Option<u32>,
+    pub(super) closed: bool,
+    pub(super) rebuilt: Option<u32>,
 }
 
 impl<M: Medium> Survey<'_, M> {
-    /// Restores the newest usable snapshot, if any was ever taken.
-    fn restore(&mut self, index: &mut impl Index) -> Result<(Snapshot, Start), MountError> {
-        let a = self.snapshot_header(false)?;
-        let b = self.snapshot_header(true)?;
-        let generation = [&a, &b].into_iter().flatten().map(|h| h.generation).max();
-        let generation = generation.unwrap_or(0);
-        // The highest sequence in the journal: a page is overwritten only when a newer snapshot
-        // is durable, so it shows which snapshots are outdated.
-        let mut highest = 0;
-        for at in 0..u64::from(self.geometry.journal) {
-            if let Some(page) = self.page(at)? {
-                let (epoch, sequence) = (page.epoch, page.sequence);
-                highest = highest.max(sequence);
-                self.epoch = self.epoch.max(epoch);
+    /// Reads the segments' headers: how many are damaged.
+    ///
+    /// One whose header does not verify is known by its summary, else by its first record. What
+    /// it says of copies that go on in it may be lost: then these are found torn when they are read.
+    fn find_segments(&mut self) -> u32 {
+        let mut damaged = 0;
+        for at in 0..self.geometry.segments {
+            let mut octets = [0; SEGMENT_OCTETS];
+            // One that cannot be read costs its copies, not the whole store.
+            let header = self.segment_header(at, 0, &mut octets);
+            let blank = octets == [0; SEGMENT_OCTETS];
+            let found = match header.filter(|header| header.items.is_none()) {
+                Some(header) => Some((header.sequence, header.epoch)),
+                None if blank => None,
+                None => self.sequence_without_header(at),
+            };
+            let found = found.filter(|&(sequence, _)| Segment::new(sequence).sequence().is_some());
+            let segment = match found {
+                Some((sequence, epoch)) => {
+                    self.epoch = self.epoch.max(epoch);
+                    self.newest = self.newest.max(sequence);
+                    Segment::new(sequence)
+                }
+                None if blank => Segment::BLANK,
+                None => Segment::DAMAGED,
+            };
+            damaged += u32::from(segment == Segment::DAMAGED);
+            if let Some(place) = self.segments.get_mut(at as usize) {
+                *place = segment;
             }
         }
-        let outdated = |from: u64| {
-            let beyond = from.checked_add(u64::from(self.geometry.journal));
-            beyond.is_none_or(|beyond| highest >= beyond) && defence(Rule::Outdated)
-        };
-        let usable = |header: Option<Header>| header.filter(|header| !outdated(header.from));
-        let mut candidates = [(usable(a), false), (usable(b), true)];
+        damaged
+    }
+
+    fn sequence_without_header(&mut self, segment: u32) -> Option<(u32, u32)> {
+        let mut octets = [0; SEGMENT_OCTETS];
+        let end = ring::summary_at(self.geometry, 0);
+        if let Some(end) = self.segment_header(segment, end, &mut octets)
+            && end.items.is_some()
+        {
+            return Some((end.sequence, end.epoch));
+        }
+        let mut octets = [0; HEADER_OCTETS as usize];
+        let at = ring::offset_at(self.geometry, segment, self.geometry.page);
+        self.medium.read(at, &mut octets).ok()?;
+        let record = Record::decode(self.key, &octets)?;
+        Some((record.segment, record.epoch))
+    }
+
+    pub(super) fn segment_header(
+        &mut self,
+        segment: u32,
+        offset: u32,
+        octets: &mut [u8; SEGMENT_OCTETS],
+    ) -> Option<SegmentHeader> {
+        let at = ring::offset_at(self.geometry, segment, offset);
+        self.medium.read(at, octets).ok()?;
+        SegmentHeader::decode(self.key, octets)
+    }
+
+    /// Restores the newest usable snapshot, if any was ever taken, and says where to start; `None`
+    /// if the index is lost.
+    fn restore(&mut self, index: &mut impl Index) -> Result<(Snapshot, Option<Start>), MountError> {
+        let (a, a_is_blank) = self.snapshot_header(false)?;
+        let (b, b_is_blank) = self.snapshot_header(true)?;
+        let generation = [&a, &b].into_iter().flatten().map(|h| h.generation).max();
+        let generation = generation.unwrap_or(0);
+        let mut candidates = [(a, false), (b, true)];
         candidates.sort_unstable_by_key(|(header, _)| header.map(|header| header.generation));
-        let before_any = !outdated(1);
+        // Nothing has outrun the newest snapshot: but is this the newest that there was?
+        let [(older, _), (newest, _)] = candidates;
+        let mut sure = match (older, newest) {
+            (Some(older), Some(newest)) => older.generation + 1 == newest.generation,
+            (None, Some(newest)) => newest.generation == 1,
+            (_, None) => a_is_blank && b_is_blank,
+        };
+        let first = Position::first(self.geometry);
+        let mut snapshot = Snapshot {
+            generation,
+            in_b: true,
+            at: first,
+            parts: 0,
+            urgent: false,
+            state: State::Idle,
+        };
         for (header, in_b) in candidates.into_iter().rev() {
             if defence(Rule::Cleared) {
                 index.clear();
@@ -213,49 +341,63 @@ impl<M: Medium> Survey<'_, M> {
             let Some(header) = header else {
                 continue;
             };
-            if self.restore_parts(&header, in_b, index)? {
-                let start = Start {
-                    from: header.from,
-                    previous: header.previous,
-                    epoch: header.epoch,
-                };
-                return Ok((Self::taken(generation, in_b), start));
+            if !self.is_outrun(&header.at, sure)? && self.restore_parts(&header, in_b, index)? {
+                (snapshot.in_b, snapshot.at) = (in_b, header.at);
+                snapshot.parts = header.parts;
+                let (at, epoch) = (header.at, header.epoch);
+                return Ok((snapshot, Some(Start { at, epoch })));
             }
+            sure = false;
         }
         if defence(Rule::Cleared) {
             index.clear();
         }
-        if !before_any {
-            return Err(MountError::IndexLost);
-        }
+        let lost = self.is_outrun(&first, sure)?;
         let start = Start {
-            from: 1,
-            previous: 0,
+            at: first,
             epoch: 0,
         };
-        Ok((Self::taken(generation, true), start))
+        Ok((snapshot, (!lost).then_some(start)))
     }
 
-    fn taken(generation: u64, in_b: bool) -> Snapshot {
-        Snapshot {
-            generation,
-            in_b,
-            urgent: false,
-            state: State::Idle,
+    /// Whether what stood behind `at` was overwritten, because a later snapshot held it.
+    fn is_outrun(&mut self, at: &Position, sure: bool) -> Result<bool, MountError> {
+        if !defence(Rule::Outdated) {
+            return Ok(false);
         }
+        let next = self.page(at.page)?;
+        if next.is_some_and(|item| item.page > at.page) {
+            return Ok(true);
+        }
+        if sure {
+            return Ok(false);
+        }
+        self.highest = 0;
+        for page in 0..u64::from(self.geometry.journal) {
+            let found = self.page(page)?.map(|item| (item.page, item.epoch));
+            if let Some((page, epoch)) = found {
+                self.highest = self.highest.max(page);
+                self.epoch = self.epoch.max(epoch);
+            }
+        }
+        let beyond = at.page.checked_add(u64::from(self.geometry.journal));
+        let laps = self.newest.saturating_sub(at.segment) >= self.geometry.segments;
+        Ok(laps || beyond.is_none_or(|beyond| self.highest >= beyond))
     }
 
-    /// The header of a snapshot area.
-    fn snapshot_header(&mut self, b: bool) -> Result<Option<Header>, MountError> {
+    /// The header of a snapshot area, and whether there are but zeros.
+    fn snapshot_header(&mut self, b: bool) -> Result<(Option<Header>, bool), MountError> {
         let mut octets = [0; snapshot::HEADER_OCTETS];
         self.medium
             .read(self.geometry.snapshot_at(b), &mut octets)?;
-        let header = Header::decode(self.key, &octets)
-            .filter(|header| header.parts <= self.geometry.snapshot_parts().1 && header.from > 0);
+        let header = Header::decode(self.key, &octets).filter(|header| {
+            let at = &header.at;
+            header.parts <= self.geometry.snapshot_parts().1 && at.page > 0 && at.segment > 0
+        });
         if let Some(header) = header {
             self.epoch = self.epoch.max(header.epoch);
         }
-        Ok(header)
+        Ok((header, octets == [0; snapshot::HEADER_OCTETS]))
     }
 
     /// Whether all parts verify; the index has taken those before the first that does not.
@@ -278,165 +420,26 @@ impl<M: Medium> Survey<'_, M> {
         Ok(true)
     }
 
-    /// The journal page that lies where `sequence` does, if it verifies and may lie there.
-    fn page(&mut self, sequence: u64) -> Result<Option<Page<'_>>, MountError> {
-        let page = self.scratch.get_mut(..self.geometry.page as usize);
-        let page = page.unwrap_or_default();
-        let at = self.geometry.journal_at(sequence);
-        self.medium.read(at, page)?;
-        let page = Page::decode(self.key, page);
-        Ok(page.filter(|page| {
-            self.geometry.journal_at(page.sequence) == at || !defence(Rule::JournalSequence)
+    /// The item that lies where journal page `page` does, if it verifies and may lie there.
+    pub(super) fn page(&mut self, page: u64) -> Result<Option<Item<'_>>, MountError> {
+        let octets = self.item.get_mut(..self.geometry.page as usize);
+        let octets = octets.unwrap_or_default();
+        let at = self.geometry.journal_at(page);
+        self.medium.read(at, octets)?;
+        let item = Item::decode(self.key, octets);
+        Ok(item.filter(|item| {
+            self.geometry.journal_at(item.page) == at || !defence(Rule::JournalPage)
         }))
     }
 
-    /// Follows the chain to its end, and looks whether more was durable once.
-    fn chain(&mut self, start: &Start) -> Result<Chain, MountError> {
-        let mut chain = Chain {
-            end: start.from,
-            previous: start.previous,
-            settled: start.from,
-            damaged: false,
-        };
-        let mut epoch = start.epoch;
-        let pages = u64::from(self.geometry.journal);
-        let mut looked = 0;
-        while looked < pages {
-            let (end, previous) = (chain.end, chain.previous);
-            let Some(page) = self.page(end)?.filter(|page| {
-                (page.sequence == end || !defence(Rule::JournalSequence))
-                    && (page.previous == previous || !defence(Rule::Chain))
-                    && (page.epoch >= epoch || !defence(Rule::JournalEpoch))
-            }) else {
-                break;
-            };
-            epoch = page.epoch;
-            chain.settled = chain.settled.max(page.settled);
-            chain.previous = page.sum;
-            chain.end = end.checked_add(1).ok_or(MountError::Exhausted)?;
-            looked += 1;
-        }
-        for beyond in (chain.end..).take(usize::try_from(pages - looked).unwrap_or(0)) {
-            chain.damaged |= self
-                .page(beyond)?
-                .is_some_and(|page| page.epoch >= epoch && page.settled > chain.end)
-                && defence(Rule::Beyond);
-        }
-        chain.settled = chain.settled.min(chain.end);
-        Ok(chain)
-    }
-
-    /// Gives the entries of the chain to the index: how many, and how many are not settled.
-    fn replay(
-        &mut self,
-        start: &Start,
-        chain: &Chain,
-        index: &mut impl Index,
-    ) -> Result<(u64, u64), MountError> {
-        let (mut entries, mut unsettled) = (0, 0);
-        let geometry = *self.geometry;
-        for sequence in start.from..chain.end {
-            let settled = sequence < chain.settled || !defence(Rule::Settled);
-            let Some(page) = self.page(sequence)? else {
-                return Err(MountError::Medium(MediumError::Busy));
-            };
-            for (entry, own) in page.entries() {
-                entries += 1;
-                unsettled += u64::from(!settled);
-                if !own {
-                    index.replay(entry, settled);
-                    continue;
-                }
-                let evicted = Evicted::decode(entry);
-                if let Some(evicted) = evicted.filter(|e| e.segment < geometry.segments) {
-                    index.evicted(Extent {
-                        places: ring::places(&geometry, evicted.segment),
-                        continued: &evicted.continued,
-                    });
-                }
-            }
-        }
-        Ok((entries, unsettled))
-    }
-
-    /// Reads the segments' headers, and finds where to go on in the newest.
-    fn ring(&mut self, segments: &mut [Segment]) -> Result<(Ring, u32), MountError> {
-        let mut newest = None;
-        let mut damaged = 0;
-        for (at, segment) in (0..).zip(segments.iter_mut()) {
-            let mut octets = [0; SEGMENT_OCTETS];
-            let offset = ring::offset_at(self.geometry, at, 0);
-            // One that cannot be read costs its copies, not the whole store.
-            let header = match self.medium.read(offset, &mut octets) {
-                Ok(()) => SegmentHeader::decode(self.key, &octets),
-                Err(_) => None,
-            };
-            let Some(header) = header.filter(|h| Segment::new(h.sequence).sequence().is_some())
-            else {
-                let blank = octets == [0; SEGMENT_OCTETS];
-                *segment = if blank {
-                    Segment::BLANK
-                } else {
-                    Segment::DAMAGED
-                };
-                damaged += u32::from(!blank);
-                continue;
-            };
-            *segment = Segment::new(header.sequence);
-            self.epoch = self.epoch.max(header.epoch);
-            if newest.is_none_or(|(sequence, _, _)| header.sequence > sequence) {
-                newest = Some((header.sequence, at, header.epoch));
-            }
-        }
-        let Some((sequence, open, epoch)) = newest else {
-            return Ok((Ring::new(None, 0, 0), damaged));
-        };
-        let head = self.head(segments, open, sequence, epoch)?;
-        Ok((Ring::new(Some(open), head, sequence), damaged))
-    }
-
-    /// Walks the records of the newest segment: the page behind the last one.
-    ///
-    /// Where the chain of records breaks within a page, a later mount has gone on at the next
-    /// page: so does the walk. Epochs never fall.
-    fn head(
-        &mut self,
-        segments: &[Segment],
-        segment: u32,
-        sequence: u32,
-        mut epoch: u32,
-    ) -> Result<u32, MountError> {
-        let page = self.geometry.page;
-        let mut shelf = Shelf {
+    pub(super) fn shelf(&mut self) -> Shelf<'_, M> {
+        Shelf {
             medium: &mut *self.medium,
             key: self.key,
             geometry: self.geometry,
-            segments,
-        };
-        let mut head = page;
-        while head < self.geometry.segment {
-            let record = match shelf.record(segment, sequence, head) {
-                Ok(record) => {
-                    record.filter(|record| record.epoch >= epoch || !defence(Rule::RecordEpoch))
-                }
-                // Never go on in a segment that cannot be read.
-                Err(Damaged::Unreadable) => {
-                    head = self.geometry.segment;
-                    break;
-                }
-                Err(_) => None,
-            };
-            match record {
-                Some(record) => {
-                    epoch = record.epoch;
-                    head += record.span();
-                }
-                None if head.is_multiple_of(page) || !defence(Rule::MountPage) => break,
-                None => head = head.next_multiple_of(page),
-            }
+            segments: self.segments,
+            cache: None,
         }
-        self.epoch = self.epoch.max(epoch);
-        Ok(head)
     }
 }
 
@@ -462,7 +465,10 @@ impl fmt::Display for MountError {
                     "store has {needed} segments, more than memory was set aside for"
                 )
             }
-            Self::IndexLost => f.write_str("no index of the store verifies"),
+            Self::Shrunk { needed, capacity } => write!(
+                f,
+                "medium has shrunk: the store on it needs {needed} octets, and there are {capacity}"
+            ),
             Self::Exhausted => f.write_str("a counter of the store came to its end"),
             Self::Medium(error) => error.fmt(f),
         }

@@ -17,6 +17,8 @@ use super::{Store, Stored, octets};
 /// Headers looked at in one call: where one slow and many fast writers wrote side by side, the
 /// next chunk may be far away.
 const HEADERS: usize = 256;
+/// What is read at once where a copy begins: a mail of 4 KiB with its headers, wherever it lies.
+pub(super) const CACHE_OCTETS: usize = 8 * 1024;
 
 /// A cursor over one copy. It may be kept, copied and dropped at will; whether the copy still
 /// stands is seen at each reading.
@@ -158,6 +160,7 @@ impl<M: Medium> Store<'_, M> {
             key: self.key,
             geometry: &self.geometry,
             segments: self.segments,
+            cache: Some((&mut self.cache, &mut self.buffers.cache)),
         };
         (shelf, &mut self.buffers.scratch)
     }
@@ -175,12 +178,27 @@ impl Reader {
     }
 }
 
+/// What was read last at the beginning of a copy: a small one is verified and sent from it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cache {
+    at: u64,
+    length: usize,
+}
+
+impl Cache {
+    /// Something was written to the ring.
+    pub(super) fn forget(&mut self) {
+        self.length = 0;
+    }
+}
+
 /// What reading needs of the store.
 pub(super) struct Shelf<'s, M> {
     pub(super) medium: &'s mut M,
     pub(super) key: Key,
     pub(super) geometry: &'s Geometry,
     pub(super) segments: &'s [Segment],
+    pub(super) cache: Option<(&'s mut Cache, &'s mut [u8; CACHE_OCTETS])>,
 }
 
 impl<M: Medium> Shelf<'_, M> {
@@ -206,6 +224,7 @@ impl<M: Medium> Shelf<'_, M> {
     fn open(&mut self, place: Place) -> Result<Reader, Damaged> {
         let (segment, offset) = ring::locate(self.geometry, place).ok_or(Damaged::Absent)?;
         let sequence = ring::sequence_of(self.segments, segment).ok_or(Damaged::Absent)?;
+        self.look_ahead(segment, offset);
         let record = self
             .record(segment, sequence, offset)?
             .filter(|record| {
@@ -300,7 +319,7 @@ impl<M: Medium> Shelf<'_, M> {
         let own = &reader.record;
         let (epoch, serial) = (record.epoch, record.serial);
         let owned = (epoch, serial) == (own.epoch, own.serial) || !defence(Rule::ChunkOfCopy);
-        if record.kind == Kind::Pad || !owned {
+        if !matches!(record.kind, Kind::Chunk { .. }) || !owned {
             return Ok(());
         }
         let follows = record.index == own.index.wrapping_add(1) && record.origin == own.origin;
@@ -315,8 +334,39 @@ impl<M: Medium> Shelf<'_, M> {
         Ok(())
     }
 
-    fn fetch(&mut self, segment: u32, offset: u32, buf: &mut [u8]) -> Result<(), Damaged> {
+    /// Reads what stands at the beginning of a copy, once for all that is asked of it.
+    fn look_ahead(&mut self, segment: u32, offset: u32) {
         let at = ring::offset_at(self.geometry, segment, offset);
+        let rest = self.geometry.segment.saturating_sub(offset) as usize;
+        let Some((cache, octets)) = &mut self.cache else {
+            return;
+        };
+        if cache.length > 0 && cache.at == at {
+            return;
+        }
+        let piece = octets.get_mut(..rest.min(CACHE_OCTETS)).unwrap_or_default();
+        cache.at = at;
+        // What cannot be read at once may be read in pieces.
+        cache.length = self.medium.read(at, piece).map_or(0, |()| piece.len());
+    }
+
+    pub(super) fn fetch(
+        &mut self,
+        segment: u32,
+        offset: u32,
+        buf: &mut [u8],
+    ) -> Result<(), Damaged> {
+        let at = ring::offset_at(self.geometry, segment, offset);
+        if let Some((cache, octets)) = &self.cache
+            && let Some(from) = at.checked_sub(cache.at)
+            && let Ok(from) = usize::try_from(from)
+            && let Some(held) = octets
+                .get(..cache.length)
+                .and_then(|held| held.get(from..)?.get(..buf.len()))
+        {
+            buf.copy_from_slice(held);
+            return Ok(());
+        }
         self.medium.read(at, buf).map_err(|_| Damaged::Unreadable)
     }
 }

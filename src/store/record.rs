@@ -3,15 +3,16 @@
 //! ```text
 //! segment header, 128 octets             record header, 64 octets
 //!   0 magic "RMsg"     4                   0 magic "RMrc"           4
-//!   4 sequence         4                   4 flags: first 1, last 2, pad 4
-//!   8 epoch            4                   5 zero                   1
+//!   4 sequence         4                   4 flags: first 1, last 2, pad 4,
+//!   8 epoch            4                     item 8; 5 zero         2
 //!  12 count of copies  4                   6 octets of head         2
 //!  16 copies that go on here: place 4,     8 epoch of the writer    4
 //!     sequence of the segment where       12 serial of the copy     4
 //!     it lies 4; eight times      64      16 index of the chunk     4
-//!  80 zeros           44                  20 octets of content      4
-//! 124 checksum         4                  24 sequence of segment    4
-//!                                         28 place of first chunk   4
+//!  80 octets of items 4 } summary         20 octets of content      4
+//!  84 their checksum  4 } only            24 sequence of segment    4
+//!  88 zeros          36                   28 place of first chunk   4
+//! 124 checksum        4
 //!                                         32 checksum of head + content
 //!                                         36 octets of the copy     8  } last chunk
 //!                                         44 its checksum           4  } only
@@ -20,7 +21,12 @@
 //! ```
 //!
 //! Behind a record header stand the head (first chunk only), the content, and zeros up to the
-//! next multiple of 64 octets. The sequence of the segment is repeated in each record, so that
+//! next multiple of 64 octets. A record may also hold an item: entries of the index that go with
+//! the copies of one commit, in room that would only be padded.
+//!
+//! A segment that is full is closed with its summary: all items that lie in it once more, one
+//! behind the other, and behind them, in its last 128 octets, its header once more under the magic
+//! "RMsm", with their length and checksum. The sequence of the segment is repeated in each record, so that
 //! neither an old record under a new header nor a new one under an old header is ever believed.
 
 use heapless::Vec;
@@ -41,6 +47,7 @@ pub(super) const SEGMENT_OCTETS: usize = 128;
 
 const RECORD_MAGIC: &[u8; 4] = b"RMrc";
 const SEGMENT_MAGIC: &[u8; 4] = b"RMsg";
+const SUMMARY_MAGIC: &[u8; 4] = b"RMsm";
 
 /// Where a copy begins: its offset in the ring, in units of 64 octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +58,8 @@ pub struct Place(pub u32);
 pub(super) enum Kind {
     /// Fills the rest of a page.
     Pad,
+    /// Holds an item.
+    Item,
     Chunk {
         first: bool,
         last: bool,
@@ -89,6 +98,7 @@ impl Record {
         put(&mut octets, 0, RECORD_MAGIC);
         let flags = match self.kind {
             Kind::Pad => 4,
+            Kind::Item => 8,
             Kind::Chunk { first, last } => u8::from(first) | u8::from(last) << 1,
         };
         put(&mut octets, 4, &[flags]);
@@ -118,6 +128,7 @@ impl Record {
         }
         let kind = match octets.get(4) {
             Some(4) => Kind::Pad,
+            Some(8) => Kind::Item,
             Some(flags @ 0..=3) => Kind::Chunk {
                 first: flags & 1 != 0,
                 last: flags & 2 != 0,
@@ -149,18 +160,25 @@ pub(super) struct Continued {
     pub(super) segment: u32,
 }
 
-/// The header of a segment.
+/// The header of a segment, and the end of its summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
     pub(super) sequence: u32,
     pub(super) epoch: u32,
     pub(super) continued: Vec<Continued, WRITERS>,
+    /// At the end: octets of the items before it, and their checksum.
+    pub(super) items: Option<(u32, u32)>,
 }
 
 impl SegmentHeader {
     pub(super) fn encode(&self, key: Key) -> [u8; SEGMENT_OCTETS] {
         let mut octets = [0; SEGMENT_OCTETS];
         put(&mut octets, 0, SEGMENT_MAGIC);
+        if let Some((length, sum)) = self.items {
+            put(&mut octets, 0, SUMMARY_MAGIC);
+            put(&mut octets, 80, &length.to_le_bytes());
+            put(&mut octets, 84, &sum.to_le_bytes());
+        }
         put(&mut octets, 4, &self.sequence.to_le_bytes());
         put(&mut octets, 8, &self.epoch.to_le_bytes());
         let count = super::octets::size(self.continued.len());
@@ -176,7 +194,8 @@ impl SegmentHeader {
 
     pub(super) fn decode(key: Key, octets: &[u8; SEGMENT_OCTETS]) -> Option<Self> {
         let count = u32_at(octets, 12) as usize;
-        if !octets.starts_with(SEGMENT_MAGIC)
+        let is_summary = octets.starts_with(SUMMARY_MAGIC);
+        if !(is_summary || octets.starts_with(SEGMENT_MAGIC))
             || key.sum(octets.get(..124).unwrap_or_default()) != u32_at(octets, 124)
                 && defence(Rule::SegmentSum)
             || count > WRITERS
@@ -195,6 +214,7 @@ impl SegmentHeader {
             sequence: u32_at(octets, 4),
             epoch: u32_at(octets, 8),
             continued,
+            items: is_summary.then(|| (u32_at(octets, 80), u32_at(octets, 84))),
         })
     }
 }

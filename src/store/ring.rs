@@ -7,9 +7,14 @@
 //! ```
 //!
 //! A segment is overwritten only when its eviction is durable: else a cut could leave rows that
-//! point at copies half overwritten, though nothing acknowledged says they are gone. So that a
+//! point at copies half overwritten, though nothing acknowledged says they are gone; and only when
+//! a snapshot holds the entries that lie in it. So that a
 //! writer seldom waits for that sync, the next segment is reserved while the last quarter of the
 //! open one is being filled.
+//!
+//! Where a commit ends, the rest of its page is padded. The item of that commit goes there, if it
+//! fits: then a commit of copies writes nothing but their own pages. When the segment is closed,
+//! all its items are written once more, at its end, so that a mount need not look for them.
 
 use hal::Medium;
 use heapless::Vec;
@@ -17,12 +22,18 @@ use heapless::Vec;
 use super::copy::AppendError;
 use super::defence::{Rule, defence};
 use super::geometry::Geometry;
-use super::journal::Evicted;
-use super::record::{Continued, Kind, Place, Record, SEGMENT_OCTETS, SegmentHeader, WRITERS};
+use super::item::Evicted;
+use super::record::{
+    Continued, HEADER_OCTETS, Kind, Place, Record, SEGMENT_OCTETS, SegmentHeader, WRITERS,
+};
 use super::{Extent, Fault, Index, Store, StoreError};
 
 /// Segments the index is asked about in one call; asking may cost it a walk over its rows.
 const ASKED: usize = 8;
+/// The longest summary, in octets: what a medium takes at once.
+pub(super) const SUMMARY_MAX: u32 = 64 * 1024;
+/// The end of a summary.
+const SUMMARY_END: u32 = 128;
 
 /// What the store knows of one segment: its sequence number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +65,10 @@ pub(super) struct Ring {
     pub(super) newest: u32,
     /// Whether a copy was finished since the open page was begun.
     pub(super) finished: bool,
+    /// Octets of the items in the open segment; `None`: its summary cannot be written.
+    pub(super) summary: Option<u32>,
+    /// Whether its summary is written: it takes no more.
+    pub(super) closed: bool,
     reserve: Reserve,
     /// The sequence number of the segment the index refused last.
     search: u32,
@@ -78,6 +93,8 @@ impl Ring {
             head,
             newest,
             finished: false,
+            summary: Some(0),
+            closed: false,
             reserve: Reserve::None,
             search: 0,
         }
@@ -85,9 +102,27 @@ impl Ring {
 
     /// Octets left in the open segment.
     pub(super) fn rest(&self, geometry: &Geometry) -> u32 {
-        self.open
-            .map_or(0, |_| geometry.segment.saturating_sub(self.head))
+        if self.open.is_none() || self.closed && defence(Rule::SummaryCloses) {
+            return 0;
+        }
+        limit(geometry, self.summary.unwrap_or(0)).saturating_sub(self.head)
     }
+}
+
+/// Where records end in a segment whose items take `summary` octets, and may become a few more.
+pub(super) fn limit(geometry: &Geometry, summary: u32) -> u32 {
+    if !defence(Rule::SummaryRoom) {
+        return geometry.segment;
+    }
+    let below = summary_at(geometry, summary).saturating_sub(geometry.page / 4);
+    below - below % geometry.page
+}
+
+/// Where a summary of so many octets begins.
+pub(super) fn summary_at(geometry: &Geometry, summary: u32) -> u32 {
+    geometry
+        .segment
+        .saturating_sub(SUMMARY_END.saturating_add(summary))
 }
 
 /// Where an offset in a segment lies, as a place.
@@ -128,7 +163,7 @@ pub(super) fn find(segments: &[Segment], wanted: Segment) -> Option<u32> {
 }
 
 /// The oldest segment that is younger than `after`, and its sequence number.
-fn oldest_after(segments: &[Segment], after: u32) -> Option<(u32, u32)> {
+pub(super) fn oldest_after(segments: &[Segment], after: u32) -> Option<(u32, u32)> {
     (0..)
         .zip(segments)
         .filter_map(|(at, segment)| Some((at, segment.sequence()?)))
@@ -156,6 +191,7 @@ impl<M: Medium> Store<'_, M> {
             }
             Reserve::None => return Err(AppendError::Busy),
         };
+        self.close_segment()?;
         let sequence = self.ring.newest + 1;
         if Segment::new(sequence) == Segment::DAMAGED {
             return Err(Fault::Exhausted.into());
@@ -164,17 +200,55 @@ impl<M: Medium> Store<'_, M> {
             sequence,
             epoch: self.epoch,
             continued: self.under_way(),
+            items: None,
         };
-        let written = self.medium.write(
-            offset_at(&self.geometry, segment, 0),
-            &header.encode(self.key),
-        );
-        self.taken(written)?;
+        let at = offset_at(&self.geometry, segment, 0);
+        self.write_ring(at, &header.encode(self.key))?;
         self.dirty = true;
         if let Some(known) = self.segments.get_mut(segment as usize) {
             *known = Segment::new(sequence);
         }
         self.ring = Ring::new(Some(segment), self.geometry.page, sequence);
+        Ok(())
+    }
+
+    /// Writes the summary of the open segment, which takes no more from then on.
+    fn close_segment(&mut self) -> Result<(), StoreError> {
+        let Ring {
+            open: Some(segment),
+            summary: Some(length),
+            closed: false,
+            newest,
+            ..
+        } = self.ring
+        else {
+            return Ok(());
+        };
+        let mut octets = [0; SEGMENT_OCTETS];
+        let at = offset_at(&self.geometry, segment, 0);
+        let read = self.medium.read(at, &mut octets);
+        let header = SegmentHeader::decode(self.key, &octets);
+        let summary = &mut self.buffers.summary;
+        let items = summary.get(..length as usize).unwrap_or_default();
+        let end = SegmentHeader {
+            sequence: newest,
+            epoch: self.epoch,
+            // For one whose header rots.
+            continued: read
+                .ok()
+                .and(header)
+                .map(|header| header.continued)
+                .unwrap_or_default(),
+            items: Some((length, self.key.sum(items))),
+        };
+        super::octets::put(summary, length as usize, &end.encode(self.key));
+        let summary = summary.get(..(length + SUMMARY_END) as usize);
+        let offset = summary_at(&self.geometry, length);
+        let at = offset_at(&self.geometry, segment, offset);
+        self.cache.forget();
+        let written = self.medium.write(at, summary.unwrap_or_default());
+        self.taken(written)?;
+        self.ring.closed = true;
         Ok(())
     }
 
@@ -189,7 +263,7 @@ impl<M: Medium> Store<'_, M> {
     }
 
     /// Closes the open page, if what it holds is to be committed: nothing is ever appended to a
-    /// page that belongs to an earlier commit.
+    /// page that belongs to an earlier commit. The item being filled goes with it, if it fits.
     pub(super) fn close_page(&mut self) -> Result<(), StoreError> {
         let Some(segment) = self.ring.open.filter(|_| self.ring.finished) else {
             return Ok(());
@@ -197,31 +271,76 @@ impl<M: Medium> Store<'_, M> {
         let beyond = self.ring.head % self.geometry.page;
         if beyond != 0 && defence(Rule::FreshPage) {
             let rest = self.geometry.page - beyond;
-            let pad = Record {
-                kind: Kind::Pad,
-                head: 0,
-                epoch: self.epoch,
-                serial: 0,
-                index: 0,
-                length: rest - super::record::HEADER_OCTETS,
-                segment: self.ring.newest,
-                origin: Place(0),
-                sum: 0,
-                whole_octets: 0,
-                whole_sum: 0,
-            };
+            let item = self.rides(rest);
             let Some(octets) = self.buffers.scratch.get_mut(..rest as usize) else {
                 return Err(Fault::Bug.into());
             };
             octets.fill(0);
-            super::octets::put(octets, 0, &pad.encode(self.key));
+            let record = |kind, length, sum| Record {
+                kind,
+                head: 0,
+                epoch: self.epoch,
+                serial: 0,
+                index: 0,
+                length,
+                segment: self.ring.newest,
+                origin: Place(0),
+                sum,
+                whole_octets: 0,
+                whole_sum: 0,
+            };
+            let (mut pad, mut sealed) = (0, None);
+            if let Some(length) = item {
+                let of = (self.key, self.epoch);
+                let sum = self
+                    .item
+                    .seal(of, self.journal.page, &mut self.buffers.item);
+                let item = self.buffers.item.get(..length as usize);
+                let item = item.unwrap_or_default();
+                let record = record(Kind::Item, length, self.key.sum(item));
+                super::octets::put(octets, 0, &record.encode(self.key));
+                super::octets::put(octets, HEADER_OCTETS as usize, item);
+                pad = record.span();
+                sealed = Some((sum, length));
+            }
+            if pad < rest {
+                let record = record(Kind::Pad, rest - pad - HEADER_OCTETS, 0);
+                super::octets::put(octets, pad as usize, &record.encode(self.key));
+            }
             let at = offset_at(&self.geometry, segment, self.ring.head);
+            self.cache.forget();
             let written = self.medium.write(at, octets);
             self.taken(written)?;
             self.ring.head += rest;
+            if let Some((sum, length)) = sealed {
+                let before = self.ring.summary.unwrap_or(0);
+                let item = self.buffers.item.get(..length as usize);
+                let summary = &mut self.buffers.summary;
+                super::octets::put(summary, before as usize, item.unwrap_or_default());
+                self.ring.summary = Some(before + length);
+                self.item.written(sum);
+            }
         }
         self.ring.finished = false;
         Ok(())
+    }
+
+    /// How long the item being filled is, if it goes into the `rest` of the open page.
+    fn rides(&self, rest: u32) -> Option<u32> {
+        let length = super::octets::size(self.item.length());
+        let summary = self.ring.summary?.checked_add(length)?;
+        let span = (HEADER_OCTETS + length).next_multiple_of(64);
+        let has_room = summary + SUMMARY_END <= SUMMARY_MAX
+            && self.ring.head + rest <= summary_at(&self.geometry, summary);
+        let rides = !self.item.is_empty() && span <= rest && defence(Rule::ItemFirst);
+        (rides && has_room && !self.ring.closed).then_some(length)
+    }
+
+    /// Writes a record or a header.
+    pub(super) fn write_ring(&mut self, at: u64, octets: &[u8]) -> Result<(), StoreError> {
+        self.cache.forget();
+        let written = self.medium.write(at, octets);
+        self.taken(written)
     }
 
     /// Chooses the next segment: one never used, else one that is damaged, else the oldest that
@@ -251,6 +370,10 @@ impl<M: Medium> Store<'_, M> {
                 self.ring.search = 0;
                 return Err(AppendError::Full);
             };
+            if sequence >= self.snapshot.at.segment && defence(Rule::ItemsKept) {
+                self.take_snapshot();
+                return Err(AppendError::Busy);
+            }
             let continued = self.continued_in(segment);
             if self.evict(segment, &continued, index)? {
                 return Ok(());

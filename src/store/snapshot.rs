@@ -5,14 +5,17 @@
 //!   0 magic "RMsn"               4          0 magic "RMpt"                4
 //!   4 epoch                      4          4 epoch                       4
 //!   8 generation                 8          8 generation                  8
-//!  16 journal page it began in   8         16 number                      4
-//!  24 checksum of the one before 4         20 octets of the part          4
+//!  16 next journal page          8         16 number                      4
+//!  24 checksum of the last item  4         20 octets of the part          4
 //!  28 parts                      4         24 zeros                       4
-//!  32 zeros                     28         28 checksum of 0..28 and part  4
-//!  60 checksum of 0..60          4         32 the part
+//!  32 number of the next item    8         28 checksum of 0..28 and part  4
+//!  40 the ring's head: sequence  4         32 the part
+//!     of its segment, offset     4
+//!  48 zeros                     12
+//!  60 checksum of 0..60          4
 //! ```
 //!
-//! A part may be newer than the journal page the snapshot began in: entries are absolute, and
+//! A part may be newer than the item the snapshot began in: entries are absolute, and
 //! replaying them again does no harm. It must not be newer than what is durable, else a cut could
 //! keep a change whose forerunners are lost. Hence the order of a snapshot's life:
 //!
@@ -21,12 +24,17 @@
 //!   ^                                                                          |
 //!   +---- Closing: the header becomes durable <- Heading: the next commit writes it
 //! ```
+//!
+//! It is time for one when half of the journal is used, when half of the ring holds items that
+//! no snapshot has, or when so much was written to the ring that a snapshot costs less than a
+//! hundredth of it.
 
 use hal::{Medium, MediumError};
 
 use super::defence::{Rule, defence};
 use super::geometry::Geometry;
 use super::octets::{Key, put, size, u32_at, u64_at};
+use super::ring::Ring;
 use super::{Fault, Index, Store, StoreError};
 
 /// The header of a part.
@@ -38,6 +46,8 @@ const MAGIC: &[u8; 4] = b"RMsn";
 const PART_MAGIC: &[u8; 4] = b"RMpt";
 /// Parts of a snapshot written in one step.
 const PARTS_A_STEP: usize = 4;
+/// Octets of the ring for each octet of a snapshot.
+const RING_OCTETS: u64 = 128;
 
 /// How far the next snapshot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +74,33 @@ pub(super) enum State {
     },
 }
 
+/// A place in the chain of items: what comes next, and where to look for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    /// The next item.
+    pub(super) number: u64,
+    /// Checksum of the one before.
+    pub(super) previous: u32,
+    /// The next journal page.
+    pub(super) page: u64,
+    /// The ring's head: sequence of its segment, and the offset there.
+    pub(super) segment: u32,
+    pub(super) offset: u32,
+}
+
+impl Position {
+    /// The beginning of everything.
+    pub(super) fn first(geometry: &Geometry) -> Self {
+        Self {
+            number: 1,
+            previous: 0,
+            page: 1,
+            segment: 1,
+            offset: geometry.page,
+        }
+    }
+}
+
 /// The newest durable snapshot, and the one under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Snapshot {
@@ -71,6 +108,10 @@ pub(super) struct Snapshot {
     pub(super) generation: u64,
     /// Which area holds the newest durable one.
     pub(super) in_b: bool,
+    /// Where the newest durable one began.
+    pub(super) at: Position,
+    /// Its parts.
+    pub(super) parts: u32,
     /// Whether the next one was asked for, and does not wait for others' commits.
     pub(super) urgent: bool,
     pub(super) state: State,
@@ -81,10 +122,8 @@ pub(super) struct Snapshot {
 pub(super) struct Header {
     pub(super) epoch: u32,
     pub(super) generation: u64,
-    /// The journal page that was being filled when it began: replay starts there.
-    pub(super) from: u64,
-    /// Checksum of the journal page before.
-    pub(super) previous: u32,
+    /// The item that was being filled when it began: replay starts there.
+    pub(super) at: Position,
     pub(super) parts: u32,
 }
 
@@ -100,9 +139,7 @@ impl<M: Medium> Store<'_, M> {
 
     /// Begins a snapshot when it is time, and writes some parts of it.
     pub(super) fn step_snapshot(&mut self, index: &mut impl Index) -> bool {
-        if self.snapshot.state == State::Idle
-            && self.journal.used() * 2 >= u64::from(self.geometry.journal)
-        {
+        if self.snapshot.state == State::Idle && self.is_snapshot_due() {
             self.begin_snapshot();
         }
         let mut did = false;
@@ -135,7 +172,22 @@ impl<M: Medium> Store<'_, M> {
         did
     }
 
-    fn begin_snapshot(&mut self) {
+    fn is_snapshot_due(&self) -> bool {
+        let Ring { newest, head, .. } = self.ring;
+        let at = &self.snapshot.at;
+        let segments = newest.saturating_sub(at.segment);
+        let written = u64::from(segments) * u64::from(self.geometry.segment) + u64::from(head);
+        let written = written.saturating_sub(at.offset.into());
+        let octets = u64::from(self.snapshot.parts) * u64::from(self.geometry.page);
+        let enough = octets
+            .saturating_mul(RING_OCTETS)
+            .max(self.geometry.segment.into());
+        self.journal.used() * 2 >= u64::from(self.geometry.journal)
+            || segments >= self.geometry.segments / 2
+            || written >= enough && self.item.number > at.number
+    }
+
+    pub(super) fn begin_snapshot(&mut self) {
         let Some(generation) = self.snapshot.generation.checked_add(1) else {
             self.fault = Some(Fault::Exhausted);
             return;
@@ -144,8 +196,13 @@ impl<M: Medium> Store<'_, M> {
         let header = Header {
             epoch: self.epoch,
             generation,
-            from: self.journal.sequence,
-            previous: self.journal.previous,
+            at: Position {
+                number: self.item.number,
+                previous: self.item.previous,
+                page: self.journal.page,
+                segment: self.ring.newest.max(1),
+                offset: self.ring.head.max(self.geometry.page),
+            },
             parts: 0,
         };
         self.snapshot.state = State::Writing { header, cursor: 0 };
@@ -183,7 +240,8 @@ impl<M: Medium> Store<'_, M> {
             let group = self.group;
             self.snapshot.state = State::Closing { header, group };
             if !defence(Rule::SnapshotCloses) {
-                self.journal.from = header.from;
+                self.journal.from = header.at.page;
+                self.snapshot.at = header.at;
             }
         }
         Ok(())
@@ -199,8 +257,11 @@ impl<M: Medium> Store<'_, M> {
                 self.snapshot.in_b ^= defence(Rule::SnapshotTurns);
                 self.snapshot.urgent = false;
                 self.snapshot.state = State::Idle;
-                self.journal.from = header.from;
-                self.journal.settled = self.journal.settled.max(header.from);
+                self.snapshot.at = header.at;
+                self.snapshot.parts = header.parts;
+                self.journal.from = header.at.page;
+                self.item.settled = self.item.settled.max(header.at.number);
+                self.rebuilt = false;
             }
             State::Idle
             | State::Writing { .. }
@@ -217,9 +278,12 @@ impl Header {
         put(&mut octets, 0, MAGIC);
         put(&mut octets, 4, &self.epoch.to_le_bytes());
         put(&mut octets, 8, &self.generation.to_le_bytes());
-        put(&mut octets, 16, &self.from.to_le_bytes());
-        put(&mut octets, 24, &self.previous.to_le_bytes());
+        put(&mut octets, 16, &self.at.page.to_le_bytes());
+        put(&mut octets, 24, &self.at.previous.to_le_bytes());
         put(&mut octets, 28, &self.parts.to_le_bytes());
+        put(&mut octets, 32, &self.at.number.to_le_bytes());
+        put(&mut octets, 40, &self.at.segment.to_le_bytes());
+        put(&mut octets, 44, &self.at.offset.to_le_bytes());
         let sum = key.sum(octets.get(..60).unwrap_or_default());
         put(&mut octets, 60, &sum.to_le_bytes());
         octets
@@ -235,8 +299,13 @@ impl Header {
         Some(Self {
             epoch: u32_at(octets, 4),
             generation: u64_at(octets, 8),
-            from: u64_at(octets, 16),
-            previous: u32_at(octets, 24),
+            at: Position {
+                number: u64_at(octets, 32),
+                previous: u32_at(octets, 24),
+                page: u64_at(octets, 16),
+                segment: u32_at(octets, 40),
+                offset: u32_at(octets, 44),
+            },
             parts: u32_at(octets, 28),
         })
     }

@@ -45,7 +45,9 @@ pub enum Content {
 /// The medium's own.
 pub fn content<M: Medium>(medium: &mut M) -> Result<Content, MediumError> {
     match find(medium) {
-        Ok(_) | Err(SuperblockError::Version(_)) => return Ok(Content::Store),
+        Ok(_) | Err(SuperblockError::Version(_) | SuperblockError::Shrunk { .. }) => {
+            return Ok(Content::Store);
+        }
         Err(SuperblockError::Medium(error)) => return Err(error),
         Err(SuperblockError::None) => {}
     }
@@ -165,6 +167,10 @@ pub(super) struct Superblock {
 pub(super) enum SuperblockError {
     None,
     Version(u32),
+    /// A store of this version that needs more octets than there are.
+    Shrunk {
+        needed: u64,
+    },
     Medium(MediumError),
 }
 
@@ -185,6 +191,10 @@ pub(super) fn find<M: Medium>(medium: &mut M) -> Result<Superblock, SuperblockEr
             Ok(found) if at == 0 || at == found.geometry.superblock => {
                 if found.geometry.holds(capacity) {
                     return Ok(found);
+                }
+                if found.geometry.holds(u64::MAX) {
+                    let needed = found.geometry.end();
+                    return Err(SuperblockError::Shrunk { needed });
                 }
             }
             Err(SuperblockError::Version(version)) => newer = newer.or(Some(version)),

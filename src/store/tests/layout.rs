@@ -52,7 +52,7 @@ pub(super) fn record() {
     );
     let kinds = [(true, true), (true, false), (false, true), (false, false)]
         .map(|(first, last)| Kind::Chunk { first, last });
-    for kind in kinds.into_iter().chain([Kind::Pad]) {
+    for kind in kinds.into_iter().chain([Kind::Pad, Kind::Item]) {
         record.kind = kind;
         let octets = record.encode(key);
         assert_eq!(Record::decode(key, &octets), Some(record));
@@ -71,6 +71,7 @@ pub(super) fn segment_header() {
         }]
         .into_iter()
         .collect(),
+        items: None,
     };
     let key = Key::new(KEY);
     assert_eq!(
@@ -83,33 +84,59 @@ pub(super) fn segment_header() {
         let octets = header.encode(key);
         assert_eq!(SegmentHeader::decode(key, &octets), Some(header.clone()));
     }
+    header.items = Some((0x1112_1314, 0x1516_1718));
+    header.continued.truncate(1);
+    let octets = header.encode(key);
+    assert_eq!(
+        hex(&octets),
+        "524d736d0403020108070605010000000c0b0a09100f0e0d00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000001413121118171615000000000000000000000000000000000000000000000000000000000000000000000000cf4cef2b+128"
+    );
+    assert_eq!(SegmentHeader::decode(key, &octets), Some(header));
 }
 
 #[test]
-pub(super) fn journal_page() {
+pub(super) fn claim() {
+    let octets = epoch::encode(Key::new(KEY), 0x0102_0304);
+    assert_eq!(
+        hex(&octets),
+        "524d657004030201000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000004bb96617+64"
+    );
+}
+
+#[test]
+pub(super) fn item() {
     let geometry = tiny();
     let mut medium = SimMedium::new(capacity(&geometry));
-    let mut page = [0xEE; 128];
-    let mut journal = Journal::new(0x0102_0304, 0x0506_0708, 0x0100_0000, 0x0102_0300);
-    journal.push(&mut page, b"entry", false);
-    journal.push(&mut page, b"own", true);
+    let mut octets = [0xEE; 128];
+    let mut open = Open::new(0x0102_0304, 0x0506_0708, 0x0102_0300);
+    open.push(&mut octets, b"entry", false);
+    open.push(&mut octets, b"own", true);
+    let length = open.length();
+    let mut journal = Journal {
+        page: 0x0900_0A00,
+        from: 0x0900_0000,
+    };
     let key = Key::new(KEY);
-    let sealed = journal.seal(&mut medium, &geometry, (key, 9), &mut page);
-    sealed.unwrap();
+    let written = journal.write(&mut medium, &geometry, (key, 9), (&mut open, &mut octets));
+    written.unwrap();
     assert_eq!(
-        hex(&page),
-        "524d6a7009000000040302010000000004000000080706050c000000c2b6b58c0500656e74727903806f776e+128"
+        hex(&octets),
+        "524d6974090000000403020100000000000a00090000000004000000080706050c0000003410e8160500656e74727903806f776e+128"
     );
-    let found = journal::Page::decode(key, &page).unwrap();
+    let at = geometry.journal_at(0x0900_0A00) as usize;
+    assert_eq!(medium.image()[at..at + 128], octets);
+    let found = item::Item::decode(key, &octets).unwrap();
     assert_eq!((found.epoch, found.settled), (9, 0x0102_0300));
+    assert_eq!((found.number, found.length()), (0x0102_0304, length));
+    assert_eq!((open.number, open.previous), (0x0102_0305, found.sum));
     let entries: Vec<_> = found.entries().collect();
     assert_eq!(entries, [(&b"entry"[..], false), (b"own", true)]);
-    let evicted = journal::Evicted {
+    let evicted = item::Evicted {
         segment: 0x0102_0304,
         continued: [Place(0x0506_0708)].into_iter().collect(),
     };
     assert_eq!(hex(&evicted.encode()), "010403020108070605+9");
-    assert_eq!(journal::Evicted::decode(&evicted.encode()), Some(evicted));
+    assert_eq!(item::Evicted::decode(&evicted.encode()), Some(evicted));
 }
 
 #[test]
@@ -117,15 +144,20 @@ pub(super) fn snapshot_header_and_part() {
     let header = Header {
         epoch: 0x0102_0304,
         generation: 0x0506_0708_090A_0B0C,
-        from: 0x0D0E_0F10_1112_1314,
-        previous: 0x1516_1718,
+        at: snapshot::Position {
+            number: 0x191A_1B1C_1D1E_1F20,
+            previous: 0x1516_1718,
+            page: 0x0D0E_0F10_1112_1314,
+            segment: 0x2122_2324,
+            offset: 0x2526_2728,
+        },
         parts: 2,
     };
     let key = Key::new(KEY);
     let octets = header.encode(key);
     assert_eq!(
         hex(&octets),
-        "524d736e040302010c0b0a090807060514131211100f0e0d1817161502000000000000000000000000000000000000000000000000000000000000003a0af820+64"
+        "524d736e040302010c0b0a090807060514131211100f0e0d1817161502000000201f1e1d1c1b1a19242322212827262500000000000000000000000064647109+64"
     );
     assert_eq!(Header::decode(key, &octets), Some(header));
     let geometry = tiny();

@@ -1,6 +1,7 @@
 //! Media that keep less than the contract: a sync that lies once, a unit lost beside a write.
 //!
-//! No store can keep what the medium threw away. What is promised still: mount refuses, or gives
+//! No store can keep what the medium threw away. What is promised still: mount says that it had to
+//! rebuild the index, or gives
 //! a ledger that was once logged, never one that nobody logged; copies are the right octets or
 //! are seen to be damaged; no configuration is served that nobody saved; and the store works on.
 //! A group that was lost behind a lying sync is told, once anything durable came after it.
@@ -12,7 +13,8 @@ use super::*;
 /// What mount made of such an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    Refused,
+    /// Rebuilt from the ring, and said so.
+    Rebuilt,
     /// Older than what was acknowledged, and said so.
     Told,
     /// Older than what was acknowledged, but nothing on the medium shows it.
@@ -37,12 +39,17 @@ fn judge(
     let medium = SimMedium::from_image(image.to_vec());
     let (mut store, mounted) = match mount(medium, memory.space(), &mut ledger) {
         Ok(found) => found,
-        Err(error) => {
-            // Never as blank or foreign: that would invite a format.
-            assert_eq!(error, MountError::IndexLost, "{truth:?}");
-            return Some(Verdict::Refused);
-        }
+        // Never as blank or foreign: that would invite a format.
+        Err(error) => panic!("{error} at {truth:?}"),
     };
+    if mounted.rebuilt.is_some() {
+        for row in ledger.rows {
+            // Panics if wrong octets are served as right.
+            let _ = read_copy(&mut store, row);
+        }
+        works_on(sweep, image, &ledger);
+        return Some(Verdict::Rebuilt);
+    }
     let history = &outcome.ledger.history[..=truth.logged.min(outcome.ledger.history.len() - 1)];
     let was = |(state, _): &(State, usize)| *state == ledger.rows;
     let at = history.iter().rposition(was);
@@ -184,7 +191,7 @@ pub(super) fn lost_neighbour(effort: Effort, least: u64) {
         }
     }
     say(&verdicts);
-    assert!(verdicts.contains(&Verdict::Told) && verdicts.contains(&Verdict::Refused));
+    assert!(verdicts.contains(&Verdict::Told) && verdicts.contains(&Verdict::Rebuilt));
     sweep.report("a unit lost beside a write", least);
 }
 
@@ -196,8 +203,8 @@ fn say(verdicts: &[Verdict]) {
             .count()
     };
     std::println!(
-        "refused {} told {} untold {} kept {}",
-        count(Verdict::Refused),
+        "rebuilt {} told {} untold {} kept {}",
+        count(Verdict::Rebuilt),
         count(Verdict::Told),
         count(Verdict::Untold),
         count(Verdict::Kept)

@@ -119,6 +119,21 @@ impl Index for Ledger {
         self.loose[slot] = !settled && row.copy.is_some();
     }
 
+    fn rebuild(&mut self, head: &[u8], copy: &Stored) {
+        let (Some(slot), Some(seed)) = (head.first(), head.last_chunk()) else {
+            return;
+        };
+        let Some(row) = self.rows.get_mut(usize::from(*slot)) else {
+            return;
+        };
+        row.copy = Some(Kept {
+            place: copy.place.0,
+            length: copy.octets as u32,
+            crc: copy.crc,
+            seed: u32::from_le_bytes(*seed),
+        });
+    }
+
     fn may_evict(&mut self, extent: Extent<'_>) -> bool {
         self.rows.iter().zip(self.pinned).all(|(row, pinned)| {
             let held = row.copy.is_some_and(|kept| extent.holds(Place(kept.place)));
@@ -447,7 +462,8 @@ impl Run {
             .iter()
             .map(|&(slot, length)| {
                 self.seed += 1;
-                let head = [slot as u8; 20];
+                let mut head = [slot as u8; 20];
+                head[16..].copy_from_slice(&self.seed.to_le_bytes());
                 let content = content_of(self.seed, length);
                 (store.begin(&head).unwrap(), slot, self.seed, content, 0)
             })
@@ -617,6 +633,7 @@ pub(super) fn check_image(
         ledger.rows
     );
     assert!(!mounted.journal_damaged, "false alarm at {truth:?}");
+    assert_eq!(mounted.rebuilt, None, "false alarm at {truth:?}");
     for (slot, row) in ledger.rows.into_iter().enumerate() {
         let whole = read_copy(&mut store, row);
         // What was loose before the session stays so, as nobody looked at it, until a snapshot
@@ -648,14 +665,14 @@ pub(super) fn is_config(outcome: &Outcome, number: usize, loaded: &Option<Vec<u8
 /// Octets that a mount may read, by the layout.
 fn reads_of_a_mount(geometry: &Geometry) -> u64 {
     let headers = u64::from(geometry.segment / geometry.page + geometry.segment / 64) * 64;
-    // Superblocks at every place they may stand; all snapshots and configurations; the journal
-    // three times; each segment's header; the record headers of one.
+    // Superblocks at every place they may stand; claims; all snapshots and configurations; the
+    // journal three times; each segment's headers; a walk through all of them, with items.
     16 * 128
         + 2 * u64::from(geometry.snapshot)
         + 2 * u64::from(geometry.config)
         + 3 * u64::from(geometry.journal) * u64::from(geometry.page)
-        + u64::from(geometry.segments) * 128
-        + headers
+        + 128
+        + u64::from(geometry.segments) * (4 * 128 + headers + u64::from(geometry.segment))
 }
 
 /// An image to look at: whoever writes to it panics.

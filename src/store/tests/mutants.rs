@@ -17,7 +17,8 @@ const PROOFS: [(&str, fn()); 22] = [
         layout::superblock();
         layout::record();
         layout::segment_header();
-        layout::journal_page();
+        layout::item();
+        layout::claim();
         layout::snapshot_header_and_part();
         layout::config_slot();
     }),
@@ -38,7 +39,7 @@ const PROOFS: [(&str, fn()); 22] = [
     ("reformat", damage::a_new_format_shows_nothing_of_the_old),
     (
         "lost_snapshot",
-        damage::a_lost_snapshot_is_replaced_by_the_journal_or_refused,
+        damage::a_lost_snapshot_is_replaced_by_the_chain_or_told,
     ),
     (
         "flipped_copy",
@@ -83,8 +84,8 @@ const EFFORT: Effort = Effort {
 /// turn red than without that one alone.
 const TWINS: [(Rule, Rule); 3] = [
     (Rule::Chain, Rule::NewEpoch),
-    (Rule::JournalEpoch, Rule::Chain),
-    (Rule::JournalSequence, Rule::Chain),
+    (Rule::ItemEpoch, Rule::Chain),
+    (Rule::JournalPage, Rule::Chain),
 ];
 
 /// What no proof misses at all, and why it stays.

@@ -165,11 +165,12 @@ pub(super) fn one_commit_is_one_sync() {
         assert_eq!(store.committed(next), Ok(true));
     }
     let after = store.medium().counts();
-    // Snapshots ride along: the journal has 64 pages here.
-    assert_eq!(store.usage().snapshots, 3);
+    // Snapshots ride along, and the items go with the copies.
+    assert_eq!(store.usage().snapshots, 2);
+    assert!(store.usage().journal.0 < 2);
     assert_eq!(after.syncs - before.syncs, 100);
     let written = after.written - before.written;
-    assert!(written < payload * 32 / 10, "{written} for {payload}");
+    assert!(written < payload * 205 / 100, "{written} for {payload}");
 }
 
 #[test]

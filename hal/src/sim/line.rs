@@ -65,6 +65,8 @@ pub enum By {
     CarrierLoss,
     /// The modem is unplugged, and plugged in again so much later.
     Unplugging(Duration),
+    /// The modem is wedged, for so long unless somebody resets it.
+    Wedging(Duration),
 }
 
 /// A cut that will come, in the call under way or the next one.
@@ -96,6 +98,9 @@ pub struct Line {
     closed: bool,
     /// There is no modem before then.
     unplugged_until: Option<Instant>,
+    /// The modem is wedged before then: it takes all, says nothing, and drives its circuits as they
+    /// were.
+    wedged_until: Option<Instant>,
     /// Octets from the gateway in the modem and on the line.
     in_modem: usize,
     phase: Phase,
@@ -129,6 +134,7 @@ impl Line {
             blocked: false,
             closed: false,
             unplugged_until: None,
+            wedged_until: None,
             in_modem: 0,
             phase: Phase::Idle,
             incoming: VecDeque::new(),
@@ -160,7 +166,8 @@ impl Line {
         (self.received, self.sent, self.reads) = (0, 0, true);
         self.incoming.clear();
         self.outgoing.clear();
-        let rings = self.unplugged_until.is_none() && self.dce.call(now, number);
+        let works = self.unplugged_until.is_none() && self.wedged_until.is_none();
+        let rings = works && self.dce.call(now, number);
         self.phase = if rings { Phase::Ringing } else { Phase::Ended };
         rings
     }
@@ -193,8 +200,19 @@ impl Line {
         self.reads = false;
     }
 
+    /// The modem is wedged for so long, or until it is reset or unplugged; a call on it ends.
+    pub fn wedge(&mut self, lasting: Duration) {
+        self.dce = Dce::new(self.options.clone());
+        self.in_modem = 0;
+        if matches!(self.phase, Phase::Ringing | Phase::Connected) {
+            self.phase = Phase::Ended;
+        }
+        self.wedged_until = Some(self.clock.now() + lasting);
+    }
+
     /// The modem is gone for so long; a call on it ends.
     pub fn unplug(&mut self, lasting: Duration) {
+        self.wedged_until = None;
         self.unplugged_until = Some(self.clock.now() + lasting);
         self.dce = Dce::new(self.options.clone());
         self.closed = true;
@@ -242,8 +260,9 @@ impl Line {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let caller = self.caller.as_ref().and_then(|caller| caller.deadline());
         let modem = self.dce.deadline();
-        let times = caller.into_iter().chain(modem).chain(self.unplugged_until);
-        times.min()
+        let modem = modem.filter(|_| self.wedged_until.is_none());
+        let faults = self.unplugged_until.into_iter().chain(self.wedged_until);
+        caller.into_iter().chain(modem).chain(faults).min()
     }
 
     /// Moves everything that can move now.
@@ -251,6 +270,9 @@ impl Line {
         let now = self.clock.now();
         if self.unplugged_until.is_some_and(|until| until <= now) {
             self.unplugged_until = None;
+        }
+        if self.wedged_until.is_some_and(|until| until <= now) {
+            self.wedged_until = None;
         }
         loop {
             let mut moved = self.pump_modem(now);
@@ -272,6 +294,10 @@ impl Line {
     }
 
     fn pump_modem(&mut self, now: Instant) -> bool {
+        if self.wedged_until.is_some() {
+            self.tx.clear();
+            return false;
+        }
         let mut moved = false;
         while let Some(event) = self.dce.step(now) {
             moved = true;
@@ -300,6 +326,9 @@ impl Line {
     }
 
     fn pump_far_end(&mut self, now: Instant) -> bool {
+        if self.wedged_until.is_some() {
+            return false;
+        }
         // A caller who has gone takes nothing, and holds nothing up.
         let gone = self.phase != Phase::Connected || self.dce.dcd() == Circuit::Off;
         let mut count = 0;
@@ -349,6 +378,7 @@ impl Line {
         match cut.by {
             By::CarrierLoss => self.hang_up(),
             By::Unplugging(lasting) => self.unplug(lasting),
+            By::Wedging(lasting) => self.wedge(lasting),
         }
     }
 
@@ -414,7 +444,7 @@ impl ModemPort for Port {
         if line.closed {
             return Err(StreamError::Closed);
         }
-        if line.circuits {
+        if line.circuits && line.wedged_until.is_none() {
             line.dce.set_dtr(self.clock.now(), on);
             line.pump();
         }
@@ -434,6 +464,11 @@ impl ModemPort for Port {
         let mut line = self.line.borrow_mut();
         line.tx.clear();
         line.blocked = false;
+    }
+
+    fn reset_device(&mut self) -> bool {
+        self.line.borrow_mut().unplug(Duration::from_secs(2));
+        true
     }
 
     fn reopen(&mut self) -> Result<(), StreamError> {

@@ -1,11 +1,11 @@
 //! An item: the entries of one commit, or as many as fill a page; the link of the one chain.
 //!
 //! ```text
-//!  0 magic "RMit"   4     24 unsettled                         4
-//!  4 epoch          4     28 checksum of the previous item     4
-//!  8 number         8     32 octets of entries                 4
-//! 16 journal page   8     36 checksum of 0..36 and the entries 4
-//!                         40 entries: length 2 (bit 15: the store's own), octets
+//!  0 magic "RMit"   4     16 unsettled                         4
+//!  4 epoch          4     20 checksum of the previous item     4
+//!  8 number         4     24 octets of entries                 4
+//! 12 journal page   4     28 checksum of 0..28 and the entries 4
+//!                         32 entries: length 2 (bit 15: the store's own), octets
 //! ```
 //!
 //! Items are numbered from 1 on, each names the checksum of the one before, and epochs never fall
@@ -18,11 +18,13 @@
 use heapless::Vec;
 
 use super::defence::{Rule, defence};
-use super::octets::{Key, put, size, u16_at, u32_at, u64_at};
+use super::octets::{Key, put, size, u16_at, u32_at};
 use super::record::{Place, WRITERS};
 
 /// What stands before the entries.
-pub(super) const HEADER_OCTETS: usize = 40;
+pub(super) const HEADER_OCTETS: usize = 32;
+/// Numbers and pages end here: a store that commits every second comes so far in a century.
+pub(super) const LAST: u64 = 0xFFFF_0000;
 const FRAME_OCTETS: usize = 2;
 /// What an item has besides one entry that fills it.
 pub(super) const OVERHEAD_OCTETS: usize = HEADER_OCTETS + FRAME_OCTETS;
@@ -82,13 +84,13 @@ impl Open {
         let unsettled = u32::try_from(self.number.saturating_sub(self.settled));
         put(item, 0, MAGIC);
         put(item, 4, &epoch.to_le_bytes());
-        put(item, 8, &self.number.to_le_bytes());
-        put(item, 16, &page.to_le_bytes());
-        put(item, 24, &unsettled.unwrap_or(u32::MAX).to_le_bytes());
-        put(item, 28, &self.previous.to_le_bytes());
-        put(item, 32, &size(self.filled).to_le_bytes());
+        put(item, 8, &low(self.number));
+        put(item, 12, &low(page));
+        put(item, 16, &unsettled.unwrap_or(u32::MAX).to_le_bytes());
+        put(item, 20, &self.previous.to_le_bytes());
+        put(item, 24, &size(self.filled).to_le_bytes());
         let sum = sum_of(key, item, self.filled);
-        put(item, 36, &sum.to_le_bytes());
+        put(item, 28, &sum.to_le_bytes());
         sum
     }
 
@@ -114,20 +116,20 @@ pub(super) struct Item<'a> {
 impl<'a> Item<'a> {
     /// The item at the start of `octets`.
     pub(super) fn decode(key: Key, octets: &'a [u8]) -> Option<Self> {
-        let length = u32_at(octets, 32) as usize;
+        let length = u32_at(octets, 24) as usize;
         let entries = octets.get(HEADER_OCTETS..)?.get(..length)?;
-        let sum = u32_at(octets, 36);
+        let sum = u32_at(octets, 28);
         let sound = sum_of(key, octets, length) == sum || !defence(Rule::ItemSum);
         if !octets.starts_with(MAGIC) || !sound {
             return None;
         }
-        let number = u64_at(octets, 8);
+        let number = u64::from(u32_at(octets, 8));
         Some(Self {
             epoch: u32_at(octets, 4),
             number,
-            page: u64_at(octets, 16),
-            settled: number.saturating_sub(u64::from(u32_at(octets, 24))),
-            previous: u32_at(octets, 28),
+            page: u32_at(octets, 12).into(),
+            settled: number.saturating_sub(u32_at(octets, 16).into()),
+            previous: u32_at(octets, 20),
             sum,
             entries,
         })
@@ -151,8 +153,13 @@ impl<'a> Item<'a> {
     }
 }
 
+/// A number or page as it is written: the store ends before it is too great.
+fn low(number: u64) -> [u8; 4] {
+    u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes()
+}
+
 fn sum_of(key: Key, item: &[u8], length: usize) -> u32 {
-    let header = item.get(..36).unwrap_or_default();
+    let header = item.get(..28).unwrap_or_default();
     let entries = item
         .get(HEADER_OCTETS..HEADER_OCTETS + length)
         .unwrap_or_default();

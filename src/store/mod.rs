@@ -354,6 +354,10 @@ impl<M: Medium> Store<'_, M> {
         if got > limit {
             return Err(StoreError::TooLong { limit, got });
         }
+        if self.item.number.max(self.journal.page) >= item::LAST {
+            self.fault = Some(Fault::Exhausted);
+            return Err(Fault::Exhausted.into());
+        }
         if self.rebuilt && defence(Rule::RebuiltFirst) {
             return Err(StoreError::Busy);
         }

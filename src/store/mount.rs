@@ -22,7 +22,7 @@ use super::config::Slots;
 use super::copy::Slot;
 use super::defence::{Rule, defence};
 use super::geometry::Geometry;
-use super::item::{Item, Open};
+use super::item::{Item, LAST, Open};
 use super::journal::Journal;
 use super::octets::Key;
 use super::reader::{Cache, Shelf};
@@ -105,7 +105,11 @@ pub fn mount<'a, M: Medium>(
     let segments_damaged = survey.find_segments();
     let (snapshot, start) = survey.restore(index)?;
     let found = match start {
-        Some(start) => survey.replay(&start, index)?,
+        Some(start) => match survey.replay(&start, index)? {
+            // There was a snapshot, then, and the chain began behind it.
+            found if found.damaged && start.lacks_snapshot => survey.rebuild(index)?,
+            found => found,
+        },
         None => survey.rebuild(index)?,
     };
     let config = Slots::find(survey.medium, &geometry, key, survey.scratch)?;
@@ -114,7 +118,7 @@ pub fn mount<'a, M: Medium>(
     let epoch = epoch.ok_or(MountError::Exhausted)?;
     let at = found.at;
     // No store comes near in its life: one that says so is not of our making.
-    if at.page.max(at.number) > u64::MAX / 2 {
+    if at.page.max(at.number) >= LAST {
         return Err(MountError::Exhausted);
     }
     let newest = survey.newest;
@@ -230,6 +234,8 @@ pub(super) struct Start {
     pub(super) at: Position,
     /// No item of the chain is from an earlier epoch.
     pub(super) epoch: u32,
+    /// At the beginning, though there may have been a snapshot.
+    pub(super) lacks_snapshot: bool,
 }
 
 /// What replay, or a rebuilding, found.
@@ -345,7 +351,12 @@ impl<M: Medium> Survey<'_, M> {
                 (snapshot.in_b, snapshot.at) = (in_b, header.at);
                 snapshot.parts = header.parts;
                 let (at, epoch) = (header.at, header.epoch);
-                return Ok((snapshot, Some(Start { at, epoch })));
+                let start = Start {
+                    at,
+                    epoch,
+                    lacks_snapshot: false,
+                };
+                return Ok((snapshot, Some(start)));
             }
             sure = false;
         }
@@ -356,6 +367,7 @@ impl<M: Medium> Survey<'_, M> {
         let start = Start {
             at: first,
             epoch: 0,
+            lacks_snapshot: !sure,
         };
         Ok((snapshot, (!lost).then_some(start)))
     }
@@ -381,8 +393,7 @@ impl<M: Medium> Survey<'_, M> {
             }
         }
         let beyond = at.page.checked_add(u64::from(self.geometry.journal));
-        let laps = self.newest.saturating_sub(at.segment) >= self.geometry.segments;
-        Ok(laps || beyond.is_none_or(|beyond| self.highest >= beyond))
+        Ok(beyond.is_none_or(|beyond| self.highest >= beyond))
     }
 
     /// The header of a snapshot area, and whether there are but zeros.

@@ -24,6 +24,7 @@ struct Begun {
 impl<M: Medium> Survey<'_, M> {
     /// Walks the whole ring, oldest segment first, and gives the copies to the index.
     pub(super) fn rebuild(&mut self, index: &mut impl Index) -> Result<Found, MountError> {
+        index.clear();
         let mut begun: Vec<Begun, WRITERS> = Vec::new();
         let (mut last, mut copies) = (0, 0_u32);
         let mut head = self.geometry.page;

@@ -34,7 +34,7 @@ const WAITING: usize = 32;
 /// Items that wait in the memory of one writer.
 const IN_A_WRITER: usize = 4;
 /// Journal pages looked at beyond the end of the chain, for signs that it ought to be longer.
-const BEYOND: u64 = 32;
+const BEYOND: u64 = 4;
 
 /// Goes through the items of the ring, oldest first.
 #[derive(Debug)]

@@ -47,7 +47,7 @@ const PART_MAGIC: &[u8; 4] = b"RMpt";
 /// Parts of a snapshot written in one step.
 const PARTS_A_STEP: usize = 4;
 /// Octets of the ring for each octet of a snapshot.
-const RING_OCTETS: u64 = 128;
+const RING_OCTETS: u64 = 96;
 
 /// How far the next snapshot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,12 +179,14 @@ impl<M: Medium> Store<'_, M> {
         let written = u64::from(segments) * u64::from(self.geometry.segment) + u64::from(head);
         let written = written.saturating_sub(at.offset.into());
         let octets = u64::from(self.snapshot.parts) * u64::from(self.geometry.page);
+        // Then the mount need not read much of a summary that the snapshot holds.
+        let begins = head <= self.geometry.segment / 4;
         let enough = octets
             .saturating_mul(RING_OCTETS)
             .max(self.geometry.segment.into());
         self.journal.used() * 2 >= u64::from(self.geometry.journal)
             || segments >= self.geometry.segments / 2
-            || written >= enough && self.item.number > at.number
+            || written >= enough && self.item.number > at.number && begins
     }
 
     pub(super) fn begin_snapshot(&mut self) {

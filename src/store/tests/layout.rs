@@ -121,7 +121,7 @@ pub(super) fn item() {
     written.unwrap();
     assert_eq!(
         hex(&octets),
-        "524d6974090000000403020100000000000a00090000000004000000080706050c0000003410e8160500656e74727903806f776e+128"
+        "524d69740900000004030201000a000904000000080706050c0000001fb7aba70500656e74727903806f776e+128"
     );
     let at = geometry.journal_at(0x0900_0A00) as usize;
     assert_eq!(medium.image()[at..at + 128], octets);

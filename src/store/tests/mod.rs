@@ -7,6 +7,7 @@
 // Test numbers are small, and random ones may lose bits.
 #![allow(clippy::cast_possible_truncation)]
 
+mod bytes;
 mod damage;
 mod layout;
 mod lies;

@@ -7,6 +7,8 @@ use std::sync::Mutex;
 use hal::{Board, Medium, SyncState};
 use ringmail::config::{self, Config, LINES, VISITS};
 use ringmail::gateway::{Gateway, Memory};
+use ringmail::mailbox::calls::{CallRecord, RECORD_OCTETS};
+use ringmail::mailbox::index::ROW_OCTETS;
 use ringmail::mailbox::maildrop::Item;
 use ringmail::mailbox::{Ledger, Mailbox, Slot};
 use ringmail::poll::visit::Tables;
@@ -17,11 +19,14 @@ use crate::arguments::{RunOptions, StoreVerb};
 use crate::card;
 
 /// Rows of the ledger: mails known, of all users together.
-const ROWS: usize = 100_000;
-/// Octets of a row in a snapshot, as most are; longer ones are few.
-const ROW_OCTETS: u64 = 52;
+const ROWS: usize = 200_000;
+/// Chains of the ledger's hash index: with 31 octets a row, 31.7 octets a row all told.
+const HEADS: usize = 1 << 15;
+const _: () = assert!(ROWS * size_of::<Slot>() + HEADS * size_of::<u32>() <= ROWS * 32);
+/// Calls that the log of calls keeps.
+const CALLS: usize = 1000;
 /// Mails that one maildrop can list, and one listing of a LAN server.
-const LISTED: usize = 50_000;
+const LISTED: usize = 100_000;
 /// Segments of the largest ring: 64 GiB in allocation units of 4 MiB.
 const SEGMENTS: usize = 16_384;
 
@@ -132,7 +137,7 @@ pub(crate) fn inspect(verb: StoreVerb, image: &Path) -> Result<ExitCode, String>
     let mut mailbox = Mailbox::new(ledger, store);
     let mut faults = 0;
     for slot in 0..mailbox.ledger().used() {
-        let Some(&row) = mailbox.ledger().row(slot) else {
+        let Some(row) = mailbox.ledger().row(slot) else {
             continue;
         };
         if verb == StoreVerb::Dump {
@@ -208,7 +213,7 @@ fn open_store<B: Board>(
 }
 
 fn format<B: Board>(board: &mut B, medium: &mut B::Medium) -> Result<(), String> {
-    let rows = ROWS as u64 * ROW_OCTETS;
+    let rows = (ROWS * ROW_OCTETS + CALLS * RECORD_OCTETS) as u64;
     let geometry = Geometry::for_capacity(medium.capacity(), rows)
         .ok_or("too small: 4M is the least a store needs")?;
     let mut seed = [0; 16];
@@ -248,16 +253,16 @@ impl StoreMemory {
 }
 
 fn new_ledger() -> Ledger<'static> {
-    let index = (2 * ROWS).next_power_of_two();
-    Ledger::new(lend(&SLOTS).as_mut_slice(), zeros(index))
+    Ledger::new(lend(&SLOTS).as_mut_slice(), zeros(HEADS)).with_calls(lend(&RECORDS).as_mut_slice())
 }
 
 // The large tables. All of them are zeros to begin with, so they are no part of the program's
 // file, and a page of them takes memory only once it is written to.
-static SLOTS: Mutex<[Slot; ROWS]> = Mutex::new([Slot::Vacant; ROWS]);
+static SLOTS: Mutex<[Slot; ROWS]> = Mutex::new([Slot::VACANT; ROWS]);
+static RECORDS: Mutex<[CallRecord; CALLS]> = Mutex::new([CallRecord::EMPTY; CALLS]);
 static MAILDROPS: Mutex<[[Item; LISTED]; LINES]> = Mutex::new([[Item::EMPTY; LISTED]; LINES]);
 static LISTINGS: Mutex<[[Listed; LISTED]; VISITS]> =
-    Mutex::new([[Listed::new(Key([0; 2]), 0); LISTED]; VISITS]);
+    Mutex::new([[Listed::new(Key(0), 0); LISTED]; VISITS]);
 
 /// A table, for the life of the program.
 fn lend<T>(table: &'static Mutex<T>) -> &'static mut T {

@@ -414,7 +414,7 @@ fn sentence_2_9_a_mail_without_copy_is_fetched_or_refused_for_now() {
 /// What is offered with a copy, and what the newest whole listing had: the patent's two lists.
 fn lists(on: &Running<'_, '_>) -> (Vec<String>, Vec<String>) {
     let mailbox = on.gateway.mailbox();
-    let rows: Vec<_> = mailbox.ledger().rows().map(|(_, row)| *row).collect();
+    let rows: Vec<_> = mailbox.ledger().rows().map(|(_, row)| row).collect();
     let ids = (1..=7).map(|n| format!("id{n}"));
     let with = |wanted: &dyn Fn(&Row) -> bool| {
         let is = |id: &String| {

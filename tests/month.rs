@@ -292,7 +292,7 @@ impl Month {
             mailbox
                 .ledger()
                 .rows()
-                .map(|(_, row)| *row)
+                .map(|(_, row)| row)
                 .find(|row| row.key == key)
         };
         let offered: BTreeSet<String> = record.mails.values().map(|mail| id_of(mail)).collect();

@@ -164,7 +164,7 @@ fn row(on: &Running<'_, '_>, id: &str) -> Option<Row> {
     let mailbox = on.gateway.mailbox();
     let key = mailbox.key(id.as_bytes());
     let found = mailbox.ledger().rows().find(|(_, row)| row.key == key);
-    found.map(|(_, row)| *row)
+    found.map(|(_, row)| row)
 }
 
 fn habit(on: &Running<'_, '_>) -> Habit {

@@ -175,7 +175,7 @@ impl<B: Board> Desk<'_, '_, B> {
         let taken = rows.filter(|(_, row)| row.taken != Taken::No && row.call != 0);
         let latest = taken.map(|(_, row)| row.call).max();
         let wanted = match (call, latest) {
-            (Some(call), _) => u16::try_from(call & 0xffff).unwrap_or(0),
+            (Some(call), _) => call,
             (None, Some(latest)) => latest,
             (None, None) => {
                 write_to(out, format_args!("again: {user} has taken nothing"));

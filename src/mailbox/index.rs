@@ -14,6 +14,7 @@ use crate::identity::Identity;
 use crate::reconcile::Key;
 use crate::store::Place;
 
+use super::calls::{CallRecord, RECORD_OCTETS};
 use super::ledger::{Habit, Ledger, SourceRecord};
 use super::row::{Lan, Row, Taken};
 
@@ -24,6 +25,9 @@ pub const FORMAT: u8 = 1;
 /// The longest entry in octets: a row with every field at its greatest.
 pub const ENTRY_OCTETS: usize = 80;
 
+/// The longest row in octets, its slot included.
+pub const ROW_OCTETS: usize = 44;
+
 /// One change of the ledger. Append variants, never move them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry<'a> {
@@ -32,34 +36,36 @@ pub enum Entry<'a> {
     /// The row's `lan`, and the day it was written.
     Lan(u32, u8, u16),
     /// The row's `taken`, and the call that did it.
-    Taken(u32, u8, u16),
+    Taken(u32, u8, u32),
     /// The row's copy, and its size in octets.
     Copy(u32, Option<u32>, u32),
     /// The row's key.
-    Key(u32, [u8; 16]),
+    Key(u32, [u8; 7]),
     /// What was seen of the row's mail without copying it: size, identity.
-    Seen(u32, u32, Option<[u8; 8]>),
+    Seen(u32, u32, Option<[u8; 7]>),
     /// The slot is free.
     Gone(u32),
     /// An account: number, name.
     Account(u8, &'a str),
     /// What is known of an account's source: fingerprint, visited, habit.
     Source(u8, u64, bool, u8),
-    /// Counters: the next UID, the latest call.
-    Counters(u32, u32),
+    /// Counters: the next UID, the latest call, the newest day.
+    Counters(u32, u32, u16),
+    /// A call that has ended.
+    Call(CallRecord),
 }
 
-/// A row, frozen: 48 octets as most rows are. Hashes are arrays, since random numbers only grow
-/// as variable-length integers.
+/// A row, frozen: with its slot at most [`ROW_OCTETS`], and 37 as most rows are. Hashes are arrays,
+/// since random numbers only grow as variable-length integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowV1 {
-    key: [u8; 16],
-    identity: Option<[u8; 8]>,
+    key: [u8; 7],
+    identity: Option<[u8; 7]>,
     size: u32,
     uid: u32,
     copy: Option<u32>,
     since: u16,
-    call: u16,
+    call: u32,
     user: u8,
     /// `lan` in the low four bits, `taken` in the high ones.
     facts: u8,
@@ -92,32 +98,32 @@ impl<'a> Entry<'a> {
                 }
             }
             Self::Lan(slot, lan, since) => {
-                if let (Some(row), Some(lan)) = (ledger.row_mut(slot), thaw_lan(lan)) {
-                    (row.lan, row.since) = (lan, since);
+                if let Some(lan) = thaw_lan(lan) {
+                    ledger.change(slot, |row| (row.lan, row.since) = (lan, since));
                 }
             }
             Self::Taken(slot, taken, call) => {
-                if let (Some(row), Some(taken)) = (ledger.row_mut(slot), thaw_taken(taken)) {
-                    (row.taken, row.call) = (taken, call);
+                if let Some(taken) = thaw_taken(taken) {
                     // After a restart the next call has another number.
-                    ledger.raise_calls(u32::from(call));
+                    ledger.raise_calls(call);
+                    ledger.change(slot, |row| (row.taken, row.call) = (taken, call));
                 }
             }
             Self::Copy(slot, copy, size) => {
-                if let Some(row) = ledger.row_mut(slot) {
-                    (row.copy, row.size) = (copy.map(Place), size);
-                }
+                ledger.change(slot, |row| (row.copy, row.size) = (copy.map(Place), size));
             }
             Self::Key(slot, key) => ledger.rekey(slot, thaw_key(key)),
             Self::Seen(slot, size, identity) => {
-                if let Some(row) = ledger.row_mut(slot) {
-                    (row.size, row.identity) = (size, identity.map(thaw_identity));
-                }
+                let identity = identity.map(thaw_identity);
+                ledger.change(slot, |row| (row.size, row.identity) = (size, identity));
             }
             Self::Gone(slot) => ledger.remove(slot),
             Self::Account(user, name) => {
-                if let (Some(account), Ok(name)) = (ledger.account_mut(user), name.try_into()) {
+                if let (Some(account), Ok(name)) = (ledger.account_mut(user), name.try_into())
+                    && account.name != name
+                {
                     account.name = name;
+                    ledger.log_mut().forget(user);
                 }
             }
             Self::Source(user, fingerprint, visited, habit) => {
@@ -130,10 +136,12 @@ impl<'a> Entry<'a> {
                     };
                 }
             }
-            Self::Counters(next_uid, calls) => {
+            Self::Counters(next_uid, calls, today) => {
                 ledger.raise_uid(next_uid);
                 ledger.raise_calls(calls);
+                ledger.raise_day(today);
             }
+            Self::Call(record) => ledger.log_mut().put(record),
         }
     }
 }
@@ -176,21 +184,28 @@ impl RowV1 {
 /// The part of a snapshot of `ledger` that begins at cursor `from`: writes whole entries into
 /// `out`, returns how many octets and where the next part begins, if there is one.
 ///
-/// Cursors: 0 is the counters, 1.. the accounts, then the slots.
+/// Cursors: 0 is the counters, 1.. the accounts, then the calls, then the slots. Accounts come
+/// before calls: a name that is another's makes its calls nobody's.
 pub fn part(ledger: &Ledger<'_>, from: u32, out: &mut [u8]) -> (usize, Option<u32>) {
-    let accounts = u32::try_from(crate::config::USERS).unwrap_or(0);
-    let end = 1 + 2 * accounts + ledger.used();
+    let accounts = 2 * u32::try_from(crate::config::USERS).unwrap_or(0);
+    let calls = 1 + accounts;
+    let rows = calls + ledger.log().capacity();
+    let end = rows + ledger.used();
     let mut cursor = from;
     let mut used = 0;
     while cursor < end {
         let entry = if cursor == 0 {
-            Some(Entry::Counters(ledger.next_uid(), ledger.calls()))
-        } else if let Some(at) = cursor.checked_sub(1).filter(|at| *at < 2 * accounts) {
-            account_entry(ledger, at)
+            let today = ledger.today();
+            Some(Entry::Counters(ledger.next_uid(), ledger.calls(), today))
+        } else if cursor < calls {
+            account_entry(ledger, cursor - 1)
+        } else if cursor < rows {
+            let call = ledger.log().place(cursor - calls);
+            call.map(|call| Entry::Call(*call))
         } else {
-            let slot = cursor - 1 - 2 * accounts;
+            let slot = cursor - rows;
             let row = ledger.row(slot);
-            row.map(|row| Entry::Row(slot, RowV1::freeze(row)))
+            row.map(|row| Entry::Row(slot, RowV1::freeze(&row)))
         };
         if let Some(entry) = entry {
             let Some(written) = out.get_mut(used..).and_then(|room| entry.write(room)) else {
@@ -201,6 +216,19 @@ pub fn part(ledger: &Ledger<'_>, from: u32, out: &mut [u8]) -> (usize, Option<u3
         cursor += 1;
     }
     (used, None)
+}
+
+/// How many rows the snapshots of a store hold besides accounts and `calls` calls, whose parts
+/// are of `part` octets and are `parts`.
+#[must_use]
+pub fn rows_that_fit((part, parts): (u32, u32), calls: u32) -> u32 {
+    let octets = |octets: usize| u32::try_from(octets).unwrap_or(u32::MAX);
+    // The first octet of a part is the version, and an entry is in one part only.
+    let room = |entry: usize| (part.saturating_sub(1) / octets(entry)).max(1);
+    let accounts = octets(2 * crate::config::USERS + 1);
+    let others = accounts.div_ceil(room(ENTRY_OCTETS)) + calls.div_ceil(room(RECORD_OCTETS));
+    // One more, where the kinds meet in a part.
+    parts.saturating_sub(others + 2) * room(ROW_OCTETS)
 }
 
 /// Two entries an account: its name, then its source.
@@ -241,25 +269,32 @@ pub fn restore(ledger: &mut Ledger<'_>, mut octets: &[u8]) -> Result<(), Unreada
 
 /// The octets that stand for `key` on the medium.
 #[must_use]
-pub fn freeze_key(key: Key) -> [u8; 16] {
-    let [low, high] = key.0;
-    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+pub fn freeze_key(key: Key) -> [u8; 7] {
+    seven(key.0)
 }
 
 /// The octets that stand for `identity` on the medium.
 #[must_use]
-pub fn freeze_identity(identity: Identity) -> [u8; 8] {
-    identity.0.to_le_bytes()
+pub fn freeze_identity(identity: Identity) -> [u8; 7] {
+    seven(identity.0)
 }
 
-fn thaw_key(octets: [u8; 16]) -> Key {
-    let both = u128::from_le_bytes(octets);
-    let half = |value: u128| u64::try_from(value & u128::from(u64::MAX)).unwrap_or(0);
-    Key([half(both), half(both >> 64)])
+fn thaw_key(octets: [u8; 7]) -> Key {
+    Key(of_seven(octets))
 }
 
-fn thaw_identity(octets: [u8; 8]) -> Identity {
-    Identity(u64::from_le_bytes(octets))
+fn thaw_identity(octets: [u8; 7]) -> Identity {
+    Identity::new(of_seven(octets))
+}
+
+/// Keys and identities have 56 bits.
+fn seven(value: u64) -> [u8; 7] {
+    let [octets @ .., _] = value.to_le_bytes();
+    octets
+}
+
+fn of_seven([a, b, c, d, e, f, g]: [u8; 7]) -> u64 {
+    u64::from_le_bytes([a, b, c, d, e, f, g, 0])
 }
 
 /// The number that stands for `lan` on the medium.
@@ -327,13 +362,13 @@ mod tests {
 
     fn row() -> Row {
         Row {
-            key: Key([u64::MAX, u64::MAX]),
-            identity: Some(Identity(u64::MAX)),
+            key: Key(u64::MAX >> 8),
+            identity: Some(Identity(u64::MAX >> 8)),
             size: u32::MAX,
-            uid: u32::MAX - 1,
-            copy: Some(Place(u32::MAX)),
+            uid: (1 << 28) - 1,
+            copy: Some(Place((1 << 30) - 2)),
             since: u16::MAX,
-            call: u16::MAX,
+            call: u32::MAX,
             user: 31,
             lan: Lan::Ours,
             taken: Taken::Full,
@@ -344,7 +379,7 @@ mod tests {
     #[test]
     fn the_form_of_the_entries_is_frozen() {
         let small = Row {
-            key: Key([1, 2]),
+            key: Key(0x0002_0000_0000_0001),
             identity: None,
             size: 300,
             uid: 3,
@@ -355,13 +390,10 @@ mod tests {
             lan: Lan::Unread,
             taken: Taken::No,
         };
-        let golden: [(Entry<'_>, &[u8]); 11] = [
+        let golden: [(Entry<'_>, &[u8]); 12] = [
             (
                 Entry::Row(7, RowV1::freeze(&small)),
-                &[
-                    0, 7, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0xac, 2, 3, 0, 4, 5,
-                    6, 0,
-                ],
+                &[0, 7, 1, 0, 0, 0, 0, 0, 2, 0, 0xac, 2, 3, 0, 4, 5, 6, 0],
             ),
             (
                 Entry::Row(
@@ -375,25 +407,41 @@ mod tests {
                     }),
                 ),
                 &[
-                    0, 7, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 9, 0, 0, 0, 0, 0, 0,
-                    0, 0xac, 2, 3, 1, 8, 4, 5, 6, 0x23,
+                    0, 7, 1, 0, 0, 0, 0, 0, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0xac, 2, 3, 1, 8, 4, 5, 6,
+                    0x23,
                 ],
             ),
             (Entry::Lan(7, 2, 300), &[1, 7, 2, 0xac, 2]),
             (Entry::Taken(7, 2, 300), &[2, 7, 2, 0xac, 2]),
             (Entry::Copy(7, Some(1), 300), &[3, 7, 1, 1, 0xac, 2]),
             (
-                Entry::Key(7, freeze_key(Key([1, 2]))),
-                &[4, 7, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0],
+                Entry::Key(7, freeze_key(small.key)),
+                &[4, 7, 1, 0, 0, 0, 0, 0, 2],
             ),
             (
                 Entry::Seen(7, 300, Some(freeze_identity(Identity(1)))),
-                &[5, 7, 0xac, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0],
+                &[5, 7, 0xac, 2, 1, 1, 0, 0, 0, 0, 0, 0],
             ),
             (Entry::Gone(300), &[6, 0xac, 2]),
             (Entry::Account(1, "al"), &[7, 1, 2, b'a', b'l']),
             (Entry::Source(1, 300, true, 2), &[8, 1, 0xac, 2, 1, 2]),
-            (Entry::Counters(300, 1), &[9, 0xac, 2, 1]),
+            (Entry::Counters(300, 1, 300), &[9, 0xac, 2, 1, 0xac, 2]),
+            (
+                Entry::Call(CallRecord {
+                    serial: 1,
+                    number: 300,
+                    minute: 2,
+                    lasted: 3,
+                    speed: 4,
+                    user: 255,
+                    offered: 5,
+                    sent: 6,
+                    deleted: 7,
+                    octets: 8,
+                    reason: 9,
+                }),
+                &[10, 1, 0xac, 2, 2, 3, 4, 255, 5, 6, 7, 8, 9],
+            ),
         ];
         for (entry, octets) in golden {
             let mut out = [0; ENTRY_OCTETS];
@@ -410,23 +458,89 @@ mod tests {
             Entry::Row(u32::MAX, RowV1::freeze(&row())),
             Entry::Account(31, &name),
             Entry::Source(31, u64::MAX, true, 2),
-            Entry::Seen(u32::MAX, u32::MAX, Some([u8::MAX; 8])),
-            Entry::Key(u32::MAX, [u8::MAX; 16]),
+            Entry::Seen(u32::MAX, u32::MAX, Some([u8::MAX; 7])),
+            Entry::Key(u32::MAX, [u8::MAX; 7]),
+            Entry::Call(call(u32::MAX)),
         ] {
             assert!(entry.write(&mut out).is_some(), "{entry:?}");
+        }
+        let slot = super::super::packed::SLOT_LIMIT - 1;
+        let longest = Entry::Row(slot, RowV1::freeze(&row()));
+        assert_eq!(longest.write(&mut out).unwrap().len(), ROW_OCTETS);
+        assert!(Entry::Call(call(u32::MAX)).write(&mut out).unwrap().len() <= RECORD_OCTETS);
+    }
+
+    fn call(n: u32) -> CallRecord {
+        CallRecord {
+            serial: n,
+            number: n,
+            minute: n,
+            lasted: n,
+            speed: n,
+            user: u8::MAX,
+            offered: n,
+            sent: n,
+            deleted: n,
+            octets: n,
+            reason: u8::MAX,
+        }
+    }
+
+    /// What a store is said to hold fits its parts, each row as long as it can be.
+    #[test]
+    fn as_many_rows_as_a_snapshot_is_said_to_hold_fit() {
+        for (part, parts) in [(96, 180), (480, 60), (4064, 9), (4064, 40)] {
+            let rows = rows_that_fit((part, parts), 20);
+            let mut slots = vec![super::super::Slot::default(); rows as usize + 1];
+            let (mut index, mut calls) = (vec![0; 64], [CallRecord::default(); 20]);
+            let mut ledger = Ledger::new(&mut slots, &mut index).with_calls(&mut calls);
+            let name = "n".repeat(crate::config::NAME_OCTETS);
+            for user in 0..32 {
+                ledger.account_mut(user).unwrap().name = name.as_str().try_into().unwrap();
+                ledger.account_mut(user).unwrap().source.fingerprint = u64::MAX;
+            }
+            for serial in u32::MAX - 19..=u32::MAX {
+                let record = CallRecord {
+                    serial,
+                    ..call(u32::MAX)
+                };
+                ledger.log_mut().put(record);
+            }
+            for at in 0..rows {
+                ledger.put(at, row());
+            }
+            let (mut from, mut count) = (Some(0), 0);
+            while let Some(cursor) = from {
+                let mut out = vec![0; part as usize];
+                from = crate::store::Index::part(&ledger, cursor, &mut out).1;
+                count += 1;
+            }
+            assert!(
+                count <= parts,
+                "{count} of {parts} parts of {part}: {rows} rows"
+            );
         }
     }
 
     #[test]
     fn a_snapshot_in_parts_of_any_size_recreates_the_ledger() {
-        let (mut slots, mut index) = ([super::super::Slot::default(); 40], [0; 128]);
-        let mut ledger = Ledger::new(&mut slots, &mut index);
+        let (mut slots, mut index) = ([super::super::Slot::default(); 40], [0; 8]);
+        let mut calls = [CallRecord::default(); 5];
+        let mut ledger = Ledger::new(&mut slots, &mut index).with_calls(&mut calls);
+        for serial in 1..9 {
+            let call = CallRecord {
+                serial,
+                user: 2,
+                ..call(70_000)
+            };
+            ledger.log_mut().put(call);
+        }
         for uid in 0..30 {
             let slot = ledger.vacancy().unwrap();
             ledger.put(
                 slot,
                 Row {
-                    key: Key([u64::from(uid) * 77, 5]),
+                    key: Key(u64::from(uid) * 77),
                     uid,
                     copy: (uid % 3 == 0).then_some(Place(uid)),
                     ..row()
@@ -442,8 +556,9 @@ mod tests {
             habit: Habit::Keeps,
         };
         for room in ENTRY_OCTETS..400 {
-            let (mut slots, mut index) = ([super::super::Slot::default(); 40], [0; 128]);
-            let mut copy = Ledger::new(&mut slots, &mut index);
+            let (mut slots, mut index) = ([super::super::Slot::default(); 40], [0; 8]);
+            let mut calls = [CallRecord::default(); 5];
+            let mut copy = Ledger::new(&mut slots, &mut index).with_calls(&mut calls);
             let mut from = Some(0);
             while let Some(cursor) = from {
                 let mut out = vec![0; room];
@@ -452,8 +567,9 @@ mod tests {
                 restore(&mut copy, &out[..used]).unwrap();
                 from = next;
             }
-            let rows =
-                |ledger: &Ledger<'_>| ledger.rows().map(|(s, r)| (s, *r)).collect::<Vec<_>>();
+            let rows = |ledger: &Ledger<'_>| ledger.rows().collect::<Vec<_>>();
+            assert!(copy.log().iter().eq(ledger.log().iter()));
+            assert_eq!(copy.log().iter().count(), 5);
             assert_eq!(rows(&copy), rows(&ledger), "parts of {room}");
             assert!(copy.accounts().eq(ledger.accounts()));
             assert_eq!(copy.next_uid(), ledger.next_uid());

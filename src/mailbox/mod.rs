@@ -10,16 +10,18 @@
 //! later [`Mailbox::commit`] is done. The journal may have no room just now ([`Error::Busy`]):
 //! whoever changes many rows remembers how far it came and goes on at its next step.
 
+pub mod calls;
 pub mod index;
 pub mod ledger;
 pub mod maildrop;
+pub mod packed;
 pub mod row;
 
 use core::fmt;
 use core::hash::Hasher;
 
 use hal::Medium;
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip::SipHasher24;
 
 use crate::config::Name;
 use crate::identity::Identity;
@@ -31,7 +33,8 @@ use crate::store::{
 
 use index::{ENTRY_OCTETS, Entry, FORMAT, RowV1};
 use ledger::Full;
-pub use ledger::{Account, Habit, Ledger, Slot, SourceRecord};
+pub use ledger::{Account, Habit, Ledger, SourceRecord};
+pub use packed::Slot;
 pub use row::{Lan, Offer, Row, Taken};
 
 /// Days that a mail stays known after it has gone from the LAN server (design 2.13).
@@ -102,7 +105,10 @@ impl From<AppendError> for Error {
 
 impl<'a, M: Medium> Mailbox<'a, M> {
     /// A mailbox of what `store` held when `ledger` was filled from it.
-    pub fn new(ledger: Ledger<'a>, store: Store<'a, M>) -> Self {
+    pub fn new(mut ledger: Ledger<'a>, store: Store<'a, M>) -> Self {
+        // More rows than a snapshot holds would stop the store for good.
+        let parts = store.geometry().snapshot_parts();
+        ledger.limit(index::rows_that_fit(parts, ledger.log().capacity()));
         Self {
             ledger,
             store,
@@ -124,7 +130,7 @@ impl<'a, M: Medium> Mailbox<'a, M> {
     /// Whether the row has no copy, or one that verifies. After a cut a UID that never became
     /// durable is given out anew: so key and length must agree as well.
     pub fn has_whole_copy(&mut self, slot: u32) -> bool {
-        let Some(row) = self.ledger.row(slot).copied() else {
+        let Some(row) = self.ledger.row(slot) else {
             return true;
         };
         let Some(place) = row.copy else {
@@ -206,10 +212,7 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         if self.ledger.row(slot).is_none_or(|row| row.taken == taken) {
             return Ok(());
         }
-        let call16 = u16::try_from(call & 0xffff).unwrap_or(0);
-        self.change(&Entry::Taken(slot, index::freeze_taken(taken), call16))?;
-        self.ledger.raise_calls(call);
-        Ok(())
+        self.change(&Entry::Taken(slot, index::freeze_taken(taken), call))
     }
 
     /// Gives a row another key: its mail has a new unique-id.
@@ -254,6 +257,7 @@ impl<'a, M: Medium> Mailbox<'a, M> {
     /// # Errors
     /// [`Error::Busy`] or [`Error::Medium`]; what was removed before stays removed.
     pub fn expire(&mut self, user: u8, day: u16) -> Result<(), Error> {
+        self.ledger.turn_back(day);
         for slot in 0..self.ledger.used() {
             let row = self.ledger.row(slot);
             let expired = row.is_some_and(|row| {
@@ -300,11 +304,9 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         };
         log::warn!("row {slot}: its copy is damaged and will be fetched again");
         self.damaged += 1;
-        if self.set_copy(slot, None, size).is_err()
-            && let Some(row) = self.ledger.row_mut(slot)
-        {
+        if self.set_copy(slot, None, size).is_err() {
             // It will be found damaged again after a restart: no harm.
-            row.copy = None;
+            self.ledger.change(slot, |row| row.copy = None);
         }
     }
 
@@ -313,7 +315,7 @@ impl<'a, M: Medium> Mailbox<'a, M> {
     /// A medium that lost a write may show another copy at that place, whole, of a time before: so
     /// the row's own UID must stand before the content. A mail is never taken for another.
     pub fn open_copy(&mut self, slot: u32) -> Option<Result<Reader, Damaged>> {
-        let row = *self.ledger.row(slot)?;
+        let row = self.ledger.row(slot)?;
         let place = row.copy?;
         Some(match self.copied_row(place) {
             Ok(of) if of.uid == row.uid && of.user == row.user => self.store.open(place),
@@ -438,8 +440,7 @@ impl<'a, M: Medium> Mailbox<'a, M> {
     pub fn key(&self, id: &[u8]) -> Key {
         let mut hasher = SipHasher24::new_with_key(self.store.seed());
         hasher.write(id);
-        let hash = hasher.finish128();
-        Key([hash.h1, hash.h2])
+        Key::new(hasher.finish())
     }
 
     /// The UID that callers see for counter `uid`: two characters of this store, then the counter

@@ -63,10 +63,11 @@ pub struct Row {
     pub uid: u32,
     /// Where the copy lies.
     pub copy: Option<Place>,
-    /// The day (since 1970, UTC) on which `lan` was last written; 0 while no clock is trusted.
+    /// The day (since 1970, UTC) on which `lan` was last written, or 480 days ago if that was
+    /// longer ago; 0 while no clock is trusted.
     pub since: u16,
-    /// The call that took it, counted modulo 65536.
-    pub call: u16,
+    /// The call that took it; 0: none of the last 1000, or no call at all.
+    pub call: u32,
     /// Whose it is: an index of the ledger's accounts.
     pub user: u8,
     /// What the LAN says.
@@ -120,7 +121,7 @@ mod tests {
 
     fn row(lan: Lan, copy: bool, taken: Taken) -> Row {
         Row {
-            key: Key([1, 1]),
+            key: Key(1),
             identity: None,
             size: 1,
             uid: 1,

@@ -15,6 +15,7 @@ use hal::sim::{SimMedium, World};
 use hal::{Board, Duration, Instant, Medium};
 use ringmail::config::{self, LINES, VISITS};
 use ringmail::gateway::{Gateway, Memory};
+use ringmail::mailbox::calls::CallRecord;
 use ringmail::mailbox::maildrop::Item;
 use ringmail::mailbox::{Ledger, Mailbox, Slot};
 use ringmail::poll::visit::Tables;
@@ -116,9 +117,10 @@ impl House {
             segments: &mut segments,
             buffers: &mut buffers,
         };
-        let mut slots = vec![Slot::Vacant; self.rows];
-        let mut index = vec![0; 2 * self.rows];
-        let mut ledger = Ledger::new(&mut slots, &mut index);
+        let mut slots = vec![Slot::VACANT; self.rows];
+        let mut index = vec![0; self.rows / 4];
+        let mut calls = vec![CallRecord::default(); 16];
+        let mut ledger = Ledger::new(&mut slots, &mut index).with_calls(&mut calls);
         let disk = self.world.disk().clone();
         let (store, _) = store::mount(disk, space, &mut ledger).unwrap();
         let mut mailbox = Mailbox::new(ledger, store);
@@ -126,7 +128,7 @@ impl House {
 
         let mut items: [Vec<Item>; LINES] =
             core::array::from_fn(|_| vec![Item::default(); self.lists]);
-        let entry = Listed::new(Key([0, 0]), 0);
+        let entry = Listed::new(Key(0), 0);
         let mut listings: [Vec<Listed>; VISITS] = core::array::from_fn(|_| vec![entry; self.lists]);
         let mut orders: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; self.lists]);
         let mut matched: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; self.rows / 32 + 1]);

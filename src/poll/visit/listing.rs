@@ -257,6 +257,5 @@ fn fingerprint<M: Medium>(user: &User, mailbox: &Mailbox<'_, M>) -> u64 {
         &mut text,
         format_args!("pop3://{}/{}", source.host, source.login),
     );
-    let [fingerprint, _] = mailbox.key(text.as_bytes()).0;
-    fingerprint
+    mailbox.key(text.as_bytes()).0
 }

@@ -1,0 +1,186 @@
+//! The log of calls: the latest thousand or so, kept through restarts.
+//!
+//! A ring in lent memory. Each record has a serial number that says which place of the ring is
+//! its own, so writing one down twice changes nothing. On the medium a record takes 48 octets at
+//! the most, and it becomes durable with the end of its call.
+
+use serde::{Deserialize, Serialize};
+
+/// The longest record on the medium, in octets: that of an index entry.
+pub const RECORD_OCTETS: usize = 52;
+
+/// The user of a call in which nobody logged in, or whose account is another's by now.
+pub const NOBODY: u8 = u8::MAX;
+
+/// A call that has ended. Frozen: it is persisted as it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// Calls ever logged before this one, plus one; 0: an empty place.
+    pub serial: u32,
+    /// The number that `again` takes; 0: nobody logged in.
+    pub number: u32,
+    /// When it ended, in minutes since 1970 (UTC); 0: no clock was trusted.
+    pub minute: u32,
+    /// How long it was, in seconds.
+    pub lasted: u32,
+    /// Bits per second, as the modem said; 0: it did not say.
+    pub speed: u32,
+    /// The account, or [`NOBODY`].
+    pub user: u8,
+    /// Mails offered.
+    pub offered: u32,
+    /// Mails put whole on the line.
+    pub sent: u32,
+    /// Mails marked as deleted.
+    pub deleted: u32,
+    /// Octets to the caller.
+    pub octets: u32,
+    /// Why it ended: a number of the gateway's.
+    pub reason: u8,
+}
+
+impl CallRecord {
+    /// An empty place: all zeros.
+    pub const EMPTY: Self = Self {
+        serial: 0,
+        number: 0,
+        minute: 0,
+        lasted: 0,
+        speed: 0,
+        user: 0,
+        offered: 0,
+        sent: 0,
+        deleted: 0,
+        octets: 0,
+        reason: 0,
+    };
+}
+
+/// A record takes no more memory than on the medium.
+const _: () = assert!(size_of::<CallRecord>() <= 64);
+
+/// The latest calls, over lent memory.
+#[derive(Debug, Default)]
+pub struct CallLog<'a> {
+    records: &'a mut [CallRecord],
+    /// The highest serial number.
+    newest: u32,
+}
+
+impl<'a> CallLog<'a> {
+    /// An empty log of so many calls; `records` must be empty ones.
+    pub fn new(records: &'a mut [CallRecord]) -> Self {
+        Self { records, newest: 0 }
+    }
+
+    /// Puts a record into its place, unless a newer one stands there.
+    pub fn put(&mut self, record: CallRecord) {
+        let length = self.records.len();
+        let at = (record.serial as usize).checked_rem(length).unwrap_or(0);
+        if let Some(place) = self.records.get_mut(at)
+            && place.serial <= record.serial
+        {
+            *place = record;
+            self.newest = self.newest.max(record.serial);
+        }
+    }
+
+    /// The account `user` is another's from now on.
+    pub fn forget(&mut self, user: u8) {
+        for record in self.records.iter_mut().filter(|record| record.user == user) {
+            // Empty records are not touched: their user is 0, so are their serials.
+            if record.serial != 0 {
+                record.user = NOBODY;
+            }
+        }
+    }
+
+    /// Forgets all calls.
+    pub fn clear(&mut self) {
+        if self.newest > 0 {
+            self.records.fill(CallRecord::default());
+        }
+        self.newest = 0;
+    }
+
+    /// The serial number of the next call.
+    #[must_use]
+    pub fn next(&self) -> u32 {
+        self.newest.saturating_add(1)
+    }
+
+    /// How many calls it can hold.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        u32::try_from(self.records.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The record in place `at` of the ring, if there is one: for snapshots.
+    #[must_use]
+    pub fn place(&self, at: u32) -> Option<&CallRecord> {
+        let record = self.records.get(at as usize)?;
+        (record.serial != 0).then_some(record)
+    }
+
+    /// The `back`th latest call, counted from 0.
+    #[must_use]
+    pub fn latest(&self, back: u32) -> Option<&CallRecord> {
+        let serial = self.newest.checked_sub(back)?;
+        let at = serial.checked_rem(self.capacity())?;
+        self.place(at).filter(|record| record.serial == serial)
+    }
+
+    /// All calls, the latest first.
+    pub fn iter(&self) -> impl Iterator<Item = &CallRecord> {
+        (0..).map_while(|back| self.latest(back))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(serial: u32) -> CallRecord {
+        CallRecord {
+            serial,
+            number: serial * 3,
+            user: u8::try_from(serial % 3).unwrap(),
+            ..CallRecord::default()
+        }
+    }
+
+    #[test]
+    fn the_latest_stay_whatever_the_capacity() {
+        for capacity in 0..9 {
+            let mut records = vec![CallRecord::default(); capacity];
+            let mut log = CallLog::new(&mut records);
+            for serial in 1..40_u32 {
+                assert_eq!(log.next(), if capacity == 0 { 1 } else { serial });
+                log.put(call(serial));
+                // As a journal is replayed over a snapshot.
+                log.put(call(serial));
+                log.put(call(
+                    serial
+                        .saturating_sub(u32::try_from(capacity).unwrap())
+                        .max(1),
+                ));
+                let found: Vec<u32> = log.iter().map(|record| record.serial).collect();
+                let expected: Vec<u32> = (1..=serial).rev().take(capacity).collect();
+                assert_eq!(found, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_of_an_account_that_is_anothers_is_nobodys() {
+        let mut records = [CallRecord::default(); 8];
+        let mut log = CallLog::new(&mut records);
+        (1..6).for_each(|serial| log.put(call(serial)));
+        log.forget(1);
+        log.forget(0);
+        let users: Vec<u8> = log.iter().map(|record| record.user).collect();
+        assert_eq!(users, [2, NOBODY, NOBODY, 2, NOBODY]);
+        log.clear();
+        assert_eq!((log.iter().count(), log.next()), (0, 1));
+    }
+}

@@ -660,9 +660,87 @@ fn sentence_2_9_what_was_evicted_is_offered_and_fetched() {
     });
 }
 
+/// One account fills the ring three times over: a poll copies a mail once, and again only where
+/// room was made that nothing offered stands in.
+#[test]
+fn sentence_2_9_polls_never_copy_and_evict_in_a_circle() {
+    let house = House::with_store(1, CONFIG, &geometry(8));
+    house_with(house, &[]).power(|on| {
+        on.run_until_ready();
+        let all: Vec<String> = (10..46).map(|n| format!("id{n}")).collect();
+        for id in &all {
+            deliver(on, id, 6000);
+            visit(on);
+            // Nothing new: nothing is copied, whatever was evicted.
+            visit(on);
+        }
+        for id in &all {
+            assert_eq!(copies(on, id), 1, "{id}");
+        }
+        // What was evicted is fetched for the caller.
+        let held = all.iter().filter(|id| facts(on, id) == HERE).count();
+        assert!((4..=10).contains(&held), "{held}");
+        let takes: Vec<Say> = (1..=8)
+            .flat_map(|n| {
+                [
+                    Say::Retr(all.len() as u32 + 1 - n),
+                    Say::Dele(all.len() as u32 + 1 - n),
+                ]
+            })
+            .chain([Say::Quit])
+            .collect();
+        let record = on.whole_call("a", says(&takes));
+        assert!(record.quit_read, "{record:?}");
+        // A caller took the newest: polls copy the newest of the others, as many as there is room
+        // for, each once, and then no more.
+        let taken: Vec<&String> = all.iter().rev().take(8).collect();
+        for _ in 0..5 {
+            visit(on);
+        }
+        let again: Vec<&String> = all.iter().filter(|id| facts(on, id) == HERE).collect();
+        assert!(!again.is_empty(), "the room that was made is used");
+        for id in &all {
+            let most = if taken.contains(&id) || again.contains(&id) {
+                2
+            } else {
+                1
+            };
+            assert!(copies(on, id) <= most, "{id}");
+        }
+    });
+}
+
+/// A user who has filled a share pushes out nothing of another's.
+#[test]
+fn sentence_2_9_nobody_fills_more_than_a_share_at_anothers_cost() {
+    let config = format!("{CONFIG}{BERT}");
+    let house = House::with_store(1, &config, &geometry(12));
+    house_with(house, &[]).power(|on| {
+        on.run_until_ready();
+        let anna: Vec<String> = (1..=4).map(|n| format!("id{n}")).collect();
+        for id in &anna {
+            deliver(on, id, 6000);
+        }
+        visit(on);
+        visit(on);
+        for n in 0..40 {
+            let id = format!("b{n}");
+            on.world.net().post().deliver("bert", &id, &mail(&id, 6000));
+            visit_of(on, "bert");
+            visit_of(on, "bert");
+            assert!(on.world.net().post().asked("bert", &id).copies() <= 1);
+        }
+        for id in &anna {
+            assert_eq!(facts(on, id), HERE, "{id}");
+            assert_eq!(copies(on, id), 1);
+        }
+    });
+}
+
 #[test]
 fn sentence_2_9_copies_of_an_open_maildrop_and_ours_outlast_the_ring() {
-    let config = format!("{CONFIG}{BERT}");
+    // Whose share is all of it may push out what is another's.
+    let config = format!("{CONFIG}{BERT}user bert share 100\n");
     for consumes in [false, true] {
         let house = House::with_store(1, &config, &geometry(8));
         house_with(house, &["id1"]).power(|on| {
@@ -722,7 +800,8 @@ fn sentence_2_9_taken_copies_of_the_same_user_make_room_in_mid_call() {
 
 #[test]
 fn sentence_2_10_uids_stay_and_are_never_used_again() {
-    let config = format!("{CONFIG}{BERT}");
+    // Whose share is all of it may push out what is another's.
+    let config = format!("{CONFIG}{BERT}user bert share 100\n");
     let house = House::with_store(1, &config, &geometry(8));
     let mut house = house_with(house, &["id1", "id2", "id3"]);
     let mut known: BTreeMap<String, String> = BTreeMap::new();

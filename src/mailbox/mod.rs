@@ -23,7 +23,7 @@ use core::hash::Hasher;
 use hal::Medium;
 use siphasher::sip::SipHasher24;
 
-use crate::config::Name;
+use crate::config::{Name, ReadAtDesk};
 use crate::identity::Identity;
 use crate::pop3::Uid;
 use crate::reconcile::Key;
@@ -424,7 +424,48 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         self.damaged
     }
 
-    /// Octets of the ring that one user's new mail may fill: `percent` of it, or a fair share.
+    /// Octets of the copies that `user` is offered: what counts against the share.
+    #[must_use]
+    pub fn held(&self, user: u8, policy: ReadAtDesk) -> u64 {
+        let offered = |row: &Row| row.copy.is_some() && row.offer(policy) == Offer::Mail;
+        let rows = self.ledger.rows_of(user).map(|(_, row)| row);
+        rows.filter(offered).map(|row| u64::from(row.size)).sum()
+    }
+
+    /// Octets that may be copied, by [`cost`](Self::cost), before a copy that anybody may still
+    /// want is given up for them: one not yet taken, of a mail not read at the desk, or ours.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        let wanted = |row: &Row| {
+            let waits = row.taken != Taken::Full && row.lan != Lan::Absent;
+            waits || self.ledger.is_pinned(row.user)
+        };
+        let rows = self.ledger.rows().map(|(_, row)| row).filter(wanted);
+        let oldest = rows.filter_map(|row| self.store.age(row.copy?)).min();
+        self.store.room(oldest)
+    }
+
+    /// The same, before a copy that another than `user` may still want is given up. What is of an
+    /// open maildrop, or ours, is passed over.
+    #[must_use]
+    pub fn room_beside_others(&self, user: u8) -> u64 {
+        let wanted = |row: &Row| {
+            let waits = row.taken != Taken::Full && row.lan == Lan::Unread;
+            waits && row.user != user && !self.ledger.is_pinned(row.user)
+        };
+        let rows = self.ledger.rows().map(|(_, row)| row).filter(wanted);
+        let oldest = rows.filter_map(|row| self.store.age(row.copy?)).min();
+        self.store.room(oldest)
+    }
+
+    /// Octets of the ring that a copy of `octets` takes.
+    #[must_use]
+    pub fn cost(&self, octets: u32) -> u64 {
+        self.store.cost(octets.into())
+    }
+
+    /// Octets of the ring that one user's offered copies may fill: `percent` of it, or a fair
+    /// share.
     #[must_use]
     pub fn share(&self, percent: Option<u8>) -> u64 {
         let ring = self.store.geometry().ring();

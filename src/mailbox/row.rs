@@ -95,6 +95,12 @@ impl Row {
         matches!(self.lan, Lan::Unread | Lan::Read)
     }
 
+    /// Whether it waits at the LAN server, untaken and unread, and has no copy.
+    #[must_use]
+    pub fn lacks_copy(&self) -> bool {
+        self.lan == Lan::Unread && self.copy.is_none() && self.taken != Taken::Full
+    }
+
     /// A whole listing has it.
     #[must_use]
     pub fn when_listed(seen: bool) -> Lan {

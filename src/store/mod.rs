@@ -43,6 +43,7 @@ mod rebuild;
 mod record;
 mod replay;
 mod ring;
+mod room;
 mod snapshot;
 mod superblock;
 #[cfg(test)]

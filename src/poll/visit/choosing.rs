@@ -1,8 +1,12 @@
 //! The middle of a visit: which mails are new, how large they are, and what is copied.
 //!
-//! The newest that fit the user's share of the ring are copied; the rest get rows without a copy,
-//! with size and identity, so that a renamed one is known again (design 2.11). From a source that
-//! nobody has tested yet one mail only is fetched (design 2.4).
+//! The newest that fit the user's share of the ring, beside what waits there already, are copied,
+//! and beyond it those that push out nothing but older mails of the same user (design 2.9);
+//! the rest get rows without a copy, with size and identity, so that a renamed one is known again
+//! (design 2.11). Mails known without a copy (evicted, damaged, or once too many for the share) are
+//! copied again, newest first, but only where nothing that is still offered is evicted for it
+//! (design 2.9): so polls never copy and evict in a circle. From a source that nobody has tested
+//! yet one mail only is fetched (design 2.4).
 
 use hal::Medium;
 
@@ -154,12 +158,23 @@ impl Run {
     ) -> Result<(), Failure> {
         let goal = self.goal;
         let mut found = false;
-        for entry in self.listing(round) {
-            let wanted = match goal {
-                Goal::Fetch(slot) => {
-                    entry.verdict == Verdict::Known(slot) || entry.verdict == Verdict::Rekeyed(slot)
+        // Only from a source that is known to keep its mail.
+        let keeps = self.source.habit == Habit::Keeps;
+        let listing = round.tables.listing.get_mut(..self.listed);
+        for entry in listing.unwrap_or_default() {
+            let wanted = match (goal, entry.verdict) {
+                (Goal::Fetch(slot), verdict) => {
+                    verdict == Verdict::Known(slot) || verdict == Verdict::Rekeyed(slot)
                 }
-                Goal::Poll | Goal::Decide(_) => entry.verdict == Verdict::New,
+                (_, Verdict::Known(slot) | Verdict::Rekeyed(slot)) if keeps => {
+                    let row = round.mailbox.ledger().row(slot);
+                    let again = row.filter(|row| row.lacks_copy());
+                    // Its size is known already, where it was ever seen.
+                    let size = again.map(|row| row.size).filter(|&size| size != 0);
+                    entry.size = size.or(entry.size);
+                    again.is_some()
+                }
+                (_, verdict) => verdict == Verdict::New,
             };
             found |= wanted;
             entry.errand = if wanted {
@@ -235,19 +250,31 @@ impl Run {
         let first = !self.source.visited;
         let start = round.user.start;
         let today = round.day;
+        let policy = round.user.read_at_desk;
+        let held = round.mailbox.held(self.account, policy);
         let mut left = round.mailbox.share(round.user.share);
+        let mut share = left.saturating_sub(held);
+        // Beyond the share, new mails may push out older ones of the same user, but nobody else's.
+        let mut own = round.mailbox.room_beside_others(self.account);
         let untested = self.source.habit == Habit::Untested;
         let consumes = self.source.habit == Habit::Consumes;
         let mut chosen = 0_u32;
-        for entry in self.listing(round).iter_mut().rev() {
+        let listing = round.tables.listing.get_mut(..self.listed);
+        for entry in listing.unwrap_or_default().iter_mut().rev() {
             let (Errand::Size, Some(size)) = (entry.errand, entry.size) else {
                 // What has no size was gone when it was asked for: the next listing tells.
                 entry.errand = Errand::Nothing;
                 continue;
             };
+            let again = !matches!(entry.verdict, Verdict::New | Verdict::Unjudged);
+            if again && !matches!(goal, Goal::Fetch(_)) {
+                // New mails come first.
+                continue;
+            }
+            let cost = round.mailbox.cost(size);
             let size = u64::from(size);
             let skipped = first && is_skipped(start, today, entry.day);
-            let fits = size <= left && !skipped;
+            let fits = size <= left && (size <= share || cost <= own) && !skipped;
             entry.errand = match goal {
                 Goal::Fetch(_) => Errand::Copy,
                 _ if consumes => Errand::Nothing,
@@ -256,6 +283,8 @@ impl Run {
             };
             if entry.errand == Errand::Copy {
                 left = left.saturating_sub(size);
+                share = share.saturating_sub(size);
+                own = own.saturating_sub(cost);
                 chosen += 1;
             }
         }
@@ -265,8 +294,36 @@ impl Run {
         if untested && chosen > 0 && !matches!(goal, Goal::Fetch(_)) {
             self.keep_one(round);
         }
+        if !matches!(goal, Goal::Fetch(_)) {
+            self.choose_again(round, share);
+        }
         self.number_rows(round);
         Ok(self.enter(State::Looking(Looking::new(true))))
+    }
+
+    /// Decides which known mails are copied again: the newest that fit what is `left` of the
+    /// share, and only where nothing still offered is evicted for them.
+    fn choose_again<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>, mut left: u64) {
+        let listing = round.tables.listing.get_mut(..self.listed);
+        let listing = listing.unwrap_or_default();
+        if !listing.iter().any(|entry| entry.errand == Errand::Size) {
+            return;
+        }
+        let mut room = round.mailbox.room();
+        for entry in listing.iter().filter(|entry| entry.errand == Errand::Copy) {
+            let cost = round.mailbox.cost(entry.size.unwrap_or(0));
+            room = room.saturating_sub(cost);
+        }
+        let again = listing.iter_mut().rev();
+        for entry in again.filter(|entry| entry.errand == Errand::Size) {
+            let size = entry.size.unwrap_or(u32::MAX);
+            let (octets, cost) = (u64::from(size), round.mailbox.cost(size));
+            entry.errand = Errand::Nothing;
+            if octets <= left && cost <= room {
+                (left, room) = (left - octets, room - cost);
+                entry.errand = Errand::Copy;
+            }
+        }
     }
 
     /// Leaves one mail to copy, the oldest that was chosen: the source is not tested yet. Of what
@@ -321,6 +378,12 @@ impl Run {
                 Err(mailbox::Error::Busy) => {
                     self.state = State::Entering { at };
                     return Ok(Turn::Wait);
+                }
+                Err(error @ mailbox::Error::LedgerFull) => {
+                    // The listing has been believed all the same: what comes from now on is not of
+                    // the first visit (`start new`). What found no room is new to the next one.
+                    self.report.failure = Some(Failure::Mailbox(error));
+                    break;
                 }
                 Err(error) => return Err(Failure::Mailbox(error)),
             }

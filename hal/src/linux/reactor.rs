@@ -153,18 +153,30 @@ impl Reactor {
     }
 
     /// What poll reports, by key; `None` stands for the eventfd.
-    fn poll(&self, timeout: Option<TimeSpec>) -> nix::Result<Vec<(Option<usize>, PollFlags)>> {
+    fn poll(&self, timeout: Option<TimeSpec>) -> nix::Result<Reports> {
         let entries = self.shared.entries.borrow();
-        let mut keys = vec![None];
-        let mut fds = vec![PollFd::new(self.shared.wakeup.as_fd(), PollFlags::POLLIN)];
+        // The loop takes nothing from the heap while a call goes on.
+        let mut keys: heapless::Vec<Option<usize>, DESCRIPTORS> = heapless::Vec::new();
+        let mut fds: heapless::Vec<PollFd<'_>, DESCRIPTORS> = heapless::Vec::new();
+        // Empty, they have room for it.
+        let _ = keys.push(None);
+        let wakeup = PollFd::new(self.shared.wakeup.as_fd(), PollFlags::POLLIN);
+        let _ = fds.push(wakeup);
+        let mut timeout = timeout;
         for (key, entry) in entries.iter().enumerate() {
             let Some(entry) = entry else { continue };
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::POLLIN, entry.read);
             flags.set(PollFlags::POLLOUT, entry.write);
             if !flags.is_empty() {
-                keys.push(Some(key));
-                fds.push(PollFd::new((*entry.fd).as_fd(), flags));
+                let fd = PollFd::new((*entry.fd).as_fd(), flags);
+                if fds.push(fd).is_err() {
+                    // One too many is looked at as soon as others have had their turn.
+                    timeout = Some(TimeSpec::from_duration(CROWDED_SLEEP));
+                    break;
+                }
+                // As long as `fds`.
+                let _ = keys.push(Some(key));
             }
         }
         ppoll(&mut fds, timeout, None)?;
@@ -176,6 +188,16 @@ impl Reactor {
         Ok(keys.into_iter().zip(&fds).filter_map(report).collect())
     }
 }
+
+/// What poll reports, by key.
+type Reports = heapless::Vec<(Option<usize>, PollFlags), DESCRIPTORS>;
+
+/// Descriptors that are waited for at once: eight lines with their telephones, their callers,
+/// visits, terminals and helpers are fewer.
+const DESCRIPTORS: usize = 128;
+
+/// The longest sleep while there are more.
+const CROWDED_SLEEP: Duration = Duration::from_millis(10);
 
 /// Poll is asked for no longer than this; the loop then finds nothing to do and sleeps on.
 const LONGEST_SLEEP: Duration = Duration::from_secs(86_400);

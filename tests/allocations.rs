@@ -17,17 +17,19 @@
     reason = "all of this is test code; a panic here is a failed test"
 )]
 
+use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::System;
 use std::backtrace::Backtrace;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Mutex;
 use std::{fs, thread};
 
-use hal::linux::machine::{Choice, ConsoleChoice, Machine};
+use hal::linux::machine::{Choice, ConsoleChoice, Machine, Parts};
 use hal::{Board, Medium, SyncState};
 use ringmail::config::{self, LINES, VISITS};
 use ringmail::gateway::{Gateway, Memory};
@@ -90,6 +92,7 @@ fn run(dir: &Path, config: &str) {
         state: dir.to_owned(),
         config: dir.join("ringmail.conf"),
         console: ConsoleChoice::None,
+        parts: Parts::default(),
     })
     .unwrap();
     let mut medium = board.open_store(&dir.join("ring"), 8 << 20).unwrap();
@@ -104,12 +107,12 @@ fn run(dir: &Path, config: &str) {
         segments: &mut segments,
         buffers: &mut buffers,
     };
-    let (mut slots, mut index) = (vec![Slot::Vacant; ROWS], vec![0; 2 * ROWS]);
+    let (mut slots, mut index) = (vec![Slot::VACANT; ROWS], vec![0; ROWS / 4]);
     let mut ledger = Ledger::new(&mut slots, &mut index);
     let (store, _) = store::mount(medium, space, &mut ledger).unwrap();
     let mailbox = Mailbox::new(ledger, store);
     let mut items: [Vec<Item>; LINES] = core::array::from_fn(|_| vec![Item::default(); ROWS]);
-    let entry = Listed::new(Key([0, 0]), 0);
+    let entry = Listed::new(Key(0), 0);
     let mut listings: [Vec<Listed>; VISITS] = core::array::from_fn(|_| vec![entry; ROWS]);
     let mut orders: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; ROWS]);
     let mut matched: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; ROWS / 32 + 1]);

@@ -63,6 +63,7 @@ const REASONS: &[&str] = &[
     "the call was longer",
     "store",
     "wrong password",
+    "nobody logged in",
 ];
 
 /// What the gateway logged.

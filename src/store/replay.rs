@@ -165,10 +165,7 @@ impl<M: Medium> Survey<'_, M> {
                 continue;
             }
             // No page goes on from here: only a later item of the ring may.
-            loop {
-                let Some(item) = self.held(&stream) else {
-                    break;
-                };
+            while let Some(item) = self.held(&stream) {
                 if link.goes_on_with(&item) {
                     break;
                 }

@@ -238,6 +238,46 @@ fn calls_are_numbered_on_after_a_restart() {
     });
 }
 
+/// The log of calls is in the store: a restart keeps it, and numbers go on.
+#[test]
+fn the_log_of_calls_survives_a_restart() {
+    let mut house = house(1);
+    house.power(|on| {
+        on.run_until_ready();
+        let record = on.whole_call("a", plan(take_all(true)));
+        assert_eq!(record.mails.len(), 1);
+        on.run_for(Duration::from_secs(5));
+    });
+    house.power(|on| {
+        on.run_until_ready();
+        let calls: Vec<_> = on
+            .gateway
+            .mailbox()
+            .ledger()
+            .log()
+            .iter()
+            .copied()
+            .collect();
+        let [call] = calls[..] else {
+            panic!("{calls:?}");
+        };
+        assert_eq!(
+            (call.serial, call.offered, call.sent, call.deleted),
+            (1, 1, 1, 1)
+        );
+        assert!(
+            call.number > 0 && call.octets > 600 && call.lasted > 0,
+            "{call:?}"
+        );
+        assert_eq!((call.speed, call.reason), (33600, 0));
+        on.whole_call("a", plan(take_all(true)));
+        on.run_for(Duration::from_secs(5));
+        let log = on.gateway.mailbox().ledger().log();
+        let serials: Vec<u32> = log.iter().map(|call| call.serial).collect();
+        assert_eq!(serials, [2, 1]);
+    });
+}
+
 #[test]
 fn sentence_2_4_a_source_that_renumbers_does_not_consume() {
     let mut house = house(3);

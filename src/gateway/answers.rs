@@ -5,19 +5,22 @@
 
 use core::fmt::Write;
 
-use hal::{Board, Instant};
+use hal::{Board, Instant, Wall};
 use heapless::String;
 
 use crate::config::{Config, LINE_OCTETS, Secrets, TEXT_OCTETS, User, saved};
 use crate::console::command::{Command, Show};
 use crate::console::{Answers, Line as Answer};
 use crate::mailbox::ledger::Habit;
-use crate::mailbox::{Error, Lan, Taken};
+use crate::mailbox::{Error, Lan, Row, Taken};
 use crate::poll::schedule::Standing;
 use crate::store::{StoreError, Ticket, Usage};
 
-use super::notes::{Cut, Stamp};
+use super::notes::{Cut, Stamp, reason_word};
 use super::{Keeper, Moment, Office};
+
+/// What the totals of `show calls` reach back.
+const MONTH_DAYS: u64 = 30;
 
 /// One line of an answer.
 type Out = String<LINE_OCTETS>;
@@ -290,40 +293,98 @@ impl<B: Board> Desk<'_, '_, B> {
         Some(())
     }
 
+    /// The totals of a month, and the log of calls, the latest first.
     fn show_call(&self, n: usize, out: &mut Out) -> Option<()> {
-        let Some(at) = n.checked_sub(1) else {
-            write_to(
+        let log = self.office.mailbox.ledger().log();
+        match n {
+            0 => self.show_calls_total(out),
+            1 => self.show_saved(out),
+            2 => write_to(
                 out,
                 format_args!(
-                    "{:>5} {:<16} {:<10} {:<10} {:>4} {:>4} {:>4} {:>7}  end",
-                    "call", "ended", "line", "user", "wait", "sent", "dele", "octets"
+                    "{:>5} {:<16} {:<12} {:>5} {:>5} {:>5} {:>8} {:>5}  end",
+                    "call", "ended", "user", "wait", "sent", "dele", "octets", "s"
                 ),
-            );
-            return Some(());
-        };
-        let call = self.office.calls.iter().nth(at)?;
-        match call.number {
-            Some(number) => write_to(out, format_args!("{number:>5} ")),
-            None => write_to(out, format_args!("    - ")),
+            ),
+            _ => {
+                let call = log.latest(u32::try_from(n - 3).ok()?)?;
+                match call.number {
+                    0 => write_to(out, format_args!("    - ")),
+                    number => write_to(out, format_args!("{number:>5} ")),
+                }
+                let ended = Wall {
+                    unix: u64::from(call.minute) * 60,
+                    offset: self.moment.wall.offset,
+                    trusted: call.minute != 0,
+                };
+                let account = self.office.mailbox.ledger().account(call.user);
+                let user = account.map_or("-", |account| account.name.as_str());
+                write_to(
+                    out,
+                    format_args!(
+                        "{} {user:<12.12} {:>5} {:>5} {:>5} {:>8} {:>5}  {}",
+                        Stamp(ended),
+                        call.offered,
+                        call.sent,
+                        call.deleted,
+                        call.octets,
+                        call.lasted,
+                        reason_word(call.reason)
+                    ),
+                );
+            }
         }
-        let user = call.user.as_deref().unwrap_or("-");
+        Some(())
+    }
+
+    /// What the calls of 30 days came to; of all that are logged, where no clock is trusted.
+    fn show_calls_total(&self, out: &mut Out) {
+        let wall = self.moment.wall;
+        let since = if wall.trusted {
+            (wall.unix / 60).saturating_sub(MONTH_DAYS * 24 * 60)
+        } else {
+            0
+        };
+        let log = self.office.mailbox.ledger().log();
+        let (mut calls, mut sent, mut octets, mut seconds) = (0_u32, 0_u64, 0_u64, 0_u64);
+        for call in log.iter().filter(|call| u64::from(call.minute) >= since) {
+            calls += 1;
+            sent += u64::from(call.sent);
+            octets += u64::from(call.octets);
+            seconds += u64::from(call.lasted);
+        }
+        let span = if wall.trusted { "30 days" } else { "logged" };
         write_to(
             out,
             format_args!(
-                "{} {:<10} {user:<10} {:>4} {:>4} {:>4} {:>7}  {}",
-                Stamp(call.ended_at),
-                call.line,
-                call.tally.offered,
-                call.tally.sent,
-                call.tally.deleted,
-                call.ended.sent,
-                call.ended.reason
+                "{span}: {calls} call(s), {sent} mail(s) sent, {octets} octets, {seconds} s"
             ),
         );
-        if let Some(caller) = &call.caller {
-            write_to(out, format_args!(" (from {caller})"));
+    }
+
+    /// What callers were spared in 30 days: mail that was read at the desk before they came.
+    fn show_saved(&self, out: &mut Out) {
+        let ledger = self.office.mailbox.ledger();
+        let since = self.moment.day();
+        let since = since.saturating_sub(u16::try_from(MONTH_DAYS).unwrap_or(0));
+        let read = |row: &Row| {
+            let gone = matches!(row.lan, Lan::Read | Lan::Absent);
+            gone && row.taken == Taken::No && row.since >= since
+        };
+        let (mut mails, mut octets) = (0_u32, 0_u64);
+        for (_, row) in ledger.rows().filter(|(_, row)| read(row)) {
+            mails += 1;
+            octets += u64::from(row.size);
         }
-        Some(())
+        write_to(
+            out,
+            format_args!("spared:  {mails} mail(s) read at the desk, {octets} octets"),
+        );
+        let speed = ledger.log().iter().map(|call| call.speed).find(|&s| s != 0);
+        if let Some(speed) = speed {
+            let seconds = octets * 8 / u64::from(speed);
+            write_to(out, format_args!(", {seconds} s at {speed} bit/s"));
+        }
     }
 
     fn show_user_row(&self, n: usize, out: &mut Out) -> Option<()> {

@@ -6,6 +6,7 @@ use crate::config::{self, Name, TakenBy};
 use crate::hayes;
 use crate::link::Link;
 use crate::mailbox::Mailbox;
+use crate::mailbox::calls::NOBODY;
 use crate::mailbox::maildrop::{Item, Maildrop};
 use crate::pop3::command::Login;
 use crate::pop3::server::{self, Refusal};
@@ -29,6 +30,8 @@ pub(super) struct Line<'a, B: Board> {
     number: Option<hayes::Number>,
     /// And the caller's name.
     caller_name: Option<hayes::CallerName>,
+    /// Bits per second of the latest call, as the modem said; 0: it did not.
+    speed: u32,
     /// It was ready, or its device was absent: both are news to whoever waits for the start.
     settled: bool,
     /// The end of the port was noticed; nothing is read from it until it is open again.
@@ -68,6 +71,7 @@ impl<'a, B: Board> Line<'a, B> {
             user: None,
             number: None,
             caller_name: None,
+            speed: 0,
             settled: false,
             closed: false,
             fault: None,
@@ -257,6 +261,7 @@ impl<B: Board> Office<'_, B> {
             Event::Modem(event) => return self.on_modem_event(moment, at, event),
             Event::Began(connect) => {
                 let line = self.lines.get_mut(at)?;
+                line.speed = connect.rate.unwrap_or(0);
                 let from = line.caller();
                 let name = &line.config.name;
                 let text = &connect.text;
@@ -470,16 +475,17 @@ impl<B: Board> Office<'_, B> {
             number: line.maildrop.call(),
             line: line.config.name.clone(),
             user: line.user.take(),
-            caller: line.number.take(),
             ended_at: moment.wall,
             tally: line.maildrop.tally(),
             ended,
         };
         line.forget_caller();
+        let user = line.maildrop.account().unwrap_or(NOBODY);
+        let record = call.record(user, line.speed);
         line.maildrop.close(&mut self.mailbox);
         line.login = None;
         self.notes.info(moment, format_args!("{call}"));
-        self.calls.add(call);
+        self.mailbox.log_call(record);
     }
 
     /// Takes in what comes from the lines, and looks at nothing of it.

@@ -31,7 +31,7 @@ use crate::store::Ticket;
 use clock::Clock;
 use consoles::Consoles;
 use lines::Line;
-use notes::{Calls, Notes};
+use notes::Notes;
 use visits::{Poller, VisitPlace};
 
 /// Rounds of one turn, after which the clock is read anew.
@@ -71,7 +71,6 @@ struct Office<'a, B: Board> {
     /// A device could not be opened, and is tried again.
     retry: Option<Retry>,
     notes: Notes,
-    calls: Calls,
     clock: Clock,
     keeper: Keeper,
 }
@@ -141,7 +140,6 @@ impl<'a, B: Board> Gateway<'a, B> {
             stale: false,
             retry: None,
             notes: Notes::new(),
-            calls: Calls::new(),
             clock: Clock::new(),
             keeper: Keeper::Board,
         };

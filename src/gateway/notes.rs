@@ -1,4 +1,4 @@
-//! What the owner may read afterwards: the latest lines of the log, and the latest calls.
+//! What the owner may read afterwards: the latest lines of the log, and what is said of a call.
 
 use core::fmt;
 
@@ -7,16 +7,15 @@ use heapless::{Deque, String};
 
 use crate::config::Name;
 use crate::config::value::Date;
-use crate::hayes::Number;
+use crate::mailbox::calls::CallRecord;
 use crate::mailbox::maildrop::Tally;
-use crate::session::Ended;
+use crate::pop3::server::{self, Stranger};
+use crate::session::{EndReason, Ended};
 
 use super::Moment;
 
 /// Lines of the log that `show log` can show.
 const NOTES: usize = 64;
-/// Calls that `show calls` can show.
-const CALLS: usize = 32;
 /// Octets of a line that are kept: two rows of a terminal.
 const NOTE_OCTETS: usize = 160;
 
@@ -35,10 +34,6 @@ pub(super) struct Note {
     pub(super) text: String<NOTE_OCTETS>,
 }
 
-/// The latest calls.
-#[derive(Debug)]
-pub(super) struct Calls(Deque<Call, CALLS>);
-
 /// A call that has ended.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
@@ -46,7 +41,6 @@ pub(super) struct Call {
     pub(super) number: Option<u32>,
     pub(super) line: Name,
     pub(super) user: Option<Name>,
-    pub(super) caller: Option<Number>,
     pub(super) ended_at: Wall,
     pub(super) tally: Tally,
     pub(super) ended: Ended,
@@ -102,22 +96,85 @@ impl Notes {
     }
 }
 
-impl Calls {
-    pub(super) fn new() -> Self {
-        Self(Deque::new())
-    }
-
-    pub(super) fn add(&mut self, call: Call) {
-        if self.0.is_full() {
-            self.0.pop_front();
+impl Call {
+    /// What is kept of it: of the account `user`, at `speed` bit/s.
+    pub(super) fn record(&self, user: u8, speed: u32) -> CallRecord {
+        let fit = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let minute = if self.ended_at.trusted {
+            fit(self.ended_at.unix / 60)
+        } else {
+            0
+        };
+        CallRecord {
+            serial: 0,
+            number: self.number.unwrap_or(0),
+            minute,
+            lasted: fit(self.ended.lasted.as_secs()),
+            speed,
+            user,
+            offered: self.tally.offered,
+            sent: self.tally.sent,
+            deleted: self.tally.deleted,
+            octets: fit(self.ended.sent),
+            reason: freeze_reason(self.ended.reason),
         }
-        // There is room: the oldest has gone.
-        let _ = self.0.push_back(call);
     }
+}
 
-    /// Newest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Call> {
-        self.0.iter().rev()
+/// The number that stands for the end of a call in the log: persisted, so none ever changes.
+fn freeze_reason(reason: EndReason) -> u8 {
+    match reason {
+        EndReason::Pop3(server::EndReason::Quit) => 0,
+        EndReason::Pop3(server::EndReason::Autologout) => 1,
+        EndReason::Pop3(server::EndReason::CallLimit) => 2,
+        EndReason::Pop3(server::EndReason::TooManyErrors) => 3,
+        EndReason::Pop3(server::EndReason::LoginFailures) => 4,
+        EndReason::Pop3(server::EndReason::StoreFault) => 5,
+        EndReason::CarrierLost(_) => 6,
+        EndReason::Unplugged => 7,
+        EndReason::HungUp => 8,
+        EndReason::Pop3(server::EndReason::NoLogin) => 9,
+        EndReason::Pop3(server::EndReason::Stranger(stranger)) => match stranger {
+            Stranger::Telnet => 10,
+            Stranger::Ppp => 11,
+            Stranger::FidoNet => 12,
+            Stranger::Fax => 13,
+            Stranger::Tls => 14,
+            Stranger::Web => 15,
+            Stranger::Smtp => 16,
+            Stranger::Ssh => 17,
+            Stranger::EmptyLines => 18,
+            Stranger::Noise => 19,
+            Stranger::Flood => 20,
+        },
+    }
+}
+
+/// The end of a call in a word.
+pub(super) fn reason_word(number: u8) -> &'static str {
+    match number {
+        0 => "quit",
+        1 => "idle",
+        2 => "limit",
+        3 => "errors",
+        4 => "password",
+        5 => "store",
+        6 => "carrier",
+        7 => "no modem",
+        8 => "hung up",
+        9 => "no login",
+        10 => "telnet",
+        11 => "PPP",
+        12 => "FidoNet",
+        13 => "fax",
+        14 => "TLS",
+        15 => "web",
+        16 => "SMTP",
+        17 => "SSH",
+        18 => "empty",
+        19 => "noise",
+        20 => "flood",
+        _ => "?",
     }
 }
 

@@ -21,9 +21,10 @@ use core::fmt;
 use core::hash::Hasher;
 
 use hal::Medium;
+use heapless::Deque;
 use siphasher::sip::SipHasher24;
 
-use crate::config::{Name, ReadAtDesk};
+use crate::config::{LINES, Name, ReadAtDesk};
 use crate::identity::Identity;
 use crate::pop3::Uid;
 use crate::reconcile::Key;
@@ -31,6 +32,7 @@ use crate::store::{
     AppendError, Damaged, HEAD_MAX, Place, Reader, Store, StoreError, Stored, Ticket, Usage, Writer,
 };
 
+use calls::CallRecord;
 use index::{ENTRY_OCTETS, Entry, FORMAT, RowV1};
 use ledger::Full;
 pub use ledger::{Account, Habit, Ledger, SourceRecord};
@@ -49,6 +51,8 @@ pub struct Mailbox<'a, M: Medium> {
     store: Store<'a, M>,
     /// Copies that turned out to be damaged, since start.
     damaged: u32,
+    /// Calls that the journal had no room for yet.
+    unlogged: Deque<CallRecord, LINES>,
 }
 
 /// Why a change was not made. Nothing of it was.
@@ -113,6 +117,7 @@ impl<'a, M: Medium> Mailbox<'a, M> {
             ledger,
             store,
             damaged: 0,
+            unlogged: Deque::new(),
         }
     }
 
@@ -152,7 +157,8 @@ impl<'a, M: Medium> Mailbox<'a, M> {
 
     /// Drives the store's writing. Returns whether anything moved.
     pub fn step(&mut self) -> bool {
-        self.store.step(&mut self.ledger)
+        let logged = self.log_calls();
+        self.store.step(&mut self.ledger) || logged
     }
 
     /// The account called `name`, made if there is none; an account that no user of `keep` owns
@@ -394,6 +400,37 @@ impl<'a, M: Medium> Mailbox<'a, M> {
     /// Takes note that call `number` has begun.
     pub fn begin_call(&mut self, number: u32) {
         self.ledger.raise_calls(number);
+    }
+
+    /// Writes down that a call has ended; its serial number is given here. It becomes durable at
+    /// once if somebody was logged in: what others do must not wear the card out.
+    pub fn log_call(&mut self, record: CallRecord) {
+        if self.unlogged.is_full() {
+            self.unlogged.pop_front();
+        }
+        // There is room: the oldest has gone.
+        let _ = self.unlogged.push_back(record);
+        self.log_calls();
+    }
+
+    /// Writes down the calls that wait for it. Returns whether any was.
+    fn log_calls(&mut self) -> bool {
+        let mut logged = false;
+        while let Some(&record) = self.unlogged.front() {
+            let serial = self.ledger.log().next();
+            if self
+                .change(&Entry::Call(CallRecord { serial, ..record }))
+                .is_err()
+            {
+                break;
+            }
+            self.unlogged.pop_front();
+            logged = true;
+            if record.number != 0 {
+                self.commit();
+            }
+        }
+        logged
     }
 
     /// The rows and accounts.

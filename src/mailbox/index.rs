@@ -576,6 +576,40 @@ mod tests {
         }
     }
 
+    /// Figures: a row on the medium, and snapshots of many, in parts of 4 KiB.
+    #[test]
+    fn a_snapshot_takes_less_than_48_octets_a_row() {
+        for count in [10_000_u32, 200_000] {
+            let mut slots = vec![super::super::Slot::VACANT; count as usize];
+            let mut heads = vec![0; 1 << 15];
+            let mut ledger = Ledger::new(&mut slots, &mut heads);
+            for n in 0..count {
+                let hash = u64::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                let row = Row {
+                    key: Key::new(hash),
+                    identity: Some(Identity::new(!hash)),
+                    size: 48_000 + n % 1000,
+                    uid: n,
+                    copy: Some(Place(n * 800)),
+                    since: 20_000,
+                    call: 300,
+                    user: 1,
+                    lan: Lan::Unread,
+                    taken: Taken::Full,
+                };
+                ledger.put(n, row);
+            }
+            let (mut from, mut octets) = (Some(0), 0);
+            while let Some(cursor) = from {
+                let mut out = [0; 4064];
+                from = crate::store::Index::part(&ledger, cursor, &mut out).1;
+                octets += 4096;
+            }
+            println!("{count} rows: a snapshot of {octets} octets");
+            assert!(octets <= 48 * count, "{octets}");
+        }
+    }
+
     #[test]
     fn no_octets_make_it_panic() {
         let (mut slots, mut index) = ([super::super::Slot::default(); 8], [0; 16]);

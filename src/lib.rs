@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! caller ~ modem line -> hayes -> session -> pop3::server -> mailbox -> store (ring on a medium)
-//!     LAN mail server -> pop3::client -> poll::visit -> reconcile ----^
+//!     LAN mail server -> pop3::client | imap::client -> poll::visit -> reconcile ----^
 //! ```
 //!
 //! This library has no I/O, no clock, no randomness and no heap; `hal` is its only way to a
@@ -25,6 +25,7 @@ pub mod session;
 
 // The LAN's side.
 pub mod identity;
+pub mod imap;
 pub mod poll;
 pub mod reconcile;
 

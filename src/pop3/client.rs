@@ -43,7 +43,7 @@ use crate::pop3::multiline::Unstuffer;
 mod event;
 mod listing;
 mod request;
-mod status;
+pub(crate) mod status;
 
 pub use event::{Event, Failure};
 pub use request::{COMMAND_OCTETS, Kind, Request};

@@ -6,7 +6,7 @@ use core::fmt;
 pub type Text = heapless::String<80>;
 
 /// `octets` as evidence.
-pub(super) fn clean(octets: &[u8]) -> Text {
+pub(crate) fn clean(octets: &[u8]) -> Text {
     let mut text = Text::new();
     for &octet in octets.trim_ascii() {
         let printable = octet == b' ' || octet.is_ascii_graphic();

@@ -17,6 +17,7 @@
 pub mod config;
 pub mod gateway;
 pub mod link;
+pub mod sasl;
 
 // The caller's side.
 pub mod hayes;

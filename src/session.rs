@@ -17,10 +17,10 @@ use hal::{Circuit, Duration, Instant};
 
 use crate::hayes::{self, Connect, Modem};
 use crate::link::Link;
-use crate::pop3::command::Login;
+use crate::pop3::command::{Initial, Login};
+use crate::pop3::server::{Proof, Response};
 use crate::pop3::{Maildrop, server};
-
-use crate::config::Secret;
+use crate::sasl::Mechanism;
 
 /// What a modem may hold back when its DTE has nothing left to send: V.42 modems have buffers of
 /// 1 to 4 KiB towards the line; with flow control on they take more from us only below half.
@@ -44,6 +44,7 @@ pub struct Session {
 
 /// What a session tells its owner, or asks of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and no heap")]
 pub enum Event {
     /// Something of the modem alone. `Dtr`, `DiscardOutput` and `Reopen` are to be done.
     Modem(hayes::Event),
@@ -51,13 +52,24 @@ pub enum Event {
     Began(Connect),
     /// A caller says who it is: the visit may start.
     User(Login),
-    /// A caller has said its password: answer by [`Session::admit`] or [`Session::refuse`].
-    Password {
-        /// Who.
-        user: Login,
-        /// The password.
-        secret: Secret,
+    /// A caller has proven, or not, who it is: answer by [`Session::admit`] or
+    /// [`Session::refuse`].
+    Proof {
+        /// Who; empty if that can be nobody.
+        login: Login,
+        /// By what.
+        proof: Proof,
     },
+    /// A caller wants to prove it by a mechanism: answer by [`Session::challenge`],
+    /// [`Session::admit`] or [`Session::refuse`].
+    Auth {
+        /// By which.
+        mechanism: Mechanism,
+        /// What came with the wish.
+        initial: Option<Initial>,
+    },
+    /// What a caller says to a challenge: answer as before.
+    Response(Response),
     /// The call has ended; its maildrop must be closed. The line is hung up without being asked.
     Ended(Ended),
 }
@@ -73,6 +85,11 @@ pub struct Ended {
     pub received: u64,
     /// Octets to the caller that the port took.
     pub sent: u64,
+    /// Speed of the line in bit/s, where the modem told it.
+    pub rate: Option<u32>,
+    /// How much of what the line could have carried to the caller was sent, in percent. More than
+    /// 100 where the modem compresses. `None` where nobody told how fast the line was.
+    pub line_use: Option<u32>,
 }
 
 /// Why a call has ended.
@@ -92,6 +109,7 @@ pub enum EndReason {
 struct Call {
     server: server::Server,
     began: Instant,
+    rate: Option<u32>,
     air: Air,
     /// The link's count of octets received when the call began.
     received: u64,
@@ -130,9 +148,13 @@ impl Session {
             let server = &mut call.server;
             match server.step(now, link, drained, maildrop.as_deref_mut())? {
                 server::Event::User(login) => return Some(Event::User(login)),
-                server::Event::Password { user, secret } => {
-                    return Some(Event::Password { user, secret });
+                server::Event::Proof { login, proof } => {
+                    return Some(Event::Proof { login, proof });
                 }
+                server::Event::Auth { mechanism, initial } => {
+                    return Some(Event::Auth { mechanism, initial });
+                }
+                server::Event::Response(response) => return Some(Event::Response(response)),
                 server::Event::Sent { number, octets } => {
                     log::debug!("message {number} is on the line: {octets} octets");
                 }
@@ -149,6 +171,13 @@ impl Session {
     pub fn admit(&mut self, now: Instant, link: &mut Link, expire_zero: bool) {
         if let Some(call) = &mut self.call {
             call.server.admit(now, link, expire_zero);
+        }
+    }
+
+    /// The caller is to answer this challenge, base64.
+    pub fn challenge(&mut self, now: Instant, link: &mut Link, line: &str) {
+        if let Some(call) = &mut self.call {
+            call.server.challenge(now, link, line);
         }
     }
 
@@ -235,10 +264,11 @@ impl Session {
         match event {
             hayes::Event::Connected(connect) => {
                 let mut server = server::Server::new(now, options.server);
-                server.greet(now, link, options.hostname);
+                server.greet(now, link, options.hostname, options.stamp);
                 self.call = Some(Call {
                     server,
                     began: now,
+                    rate: connect.rate,
                     air: Air::new(now, link, connect.rate.unwrap_or(UNTOLD_RATE)),
                     received: link.received(),
                 });
@@ -256,9 +286,14 @@ impl Session {
     fn end(&mut self, now: Instant, link: &Link, reason: EndReason) -> Option<Event> {
         let mut call = self.call.take()?;
         call.air.observe(now, link);
+        let lasted = now - call.began;
         Some(Event::Ended(Ended {
             reason,
-            lasted: now - call.began,
+            rate: call.rate,
+            line_use: call
+                .rate
+                .and_then(|rate| line_use(rate, lasted, call.air.passed)),
+            lasted,
             received: link.received().saturating_sub(call.received),
             sent: call.air.passed,
         }))
@@ -281,6 +316,8 @@ impl Call {
 pub struct Options<'c> {
     /// The name in the greeting.
     pub hostname: &'c str,
+    /// The timestamp in the greeting of the next call, for `APOP`; never used twice.
+    pub stamp: &'c str,
     /// Limits of a call.
     pub server: server::Options,
 }
@@ -363,6 +400,13 @@ impl Air {
     fn time_of(&self, octets: u64) -> Duration {
         Duration::from_micros(octets.saturating_mul(1_000_000) / self.rate)
     }
+}
+
+/// What `octets` are, in percent of what a line of `rate` bit/s carries in `lasted`.
+fn line_use(rate: u32, lasted: Duration, octets: u64) -> Option<u32> {
+    let carried = u128::from(rate / 10) * lasted.as_millis();
+    let percent = (u128::from(octets) * 100_000).checked_div(carried)?;
+    Some(u32::try_from(percent).unwrap_or(u32::MAX))
 }
 
 /// No oftener than this is the kernel asked whether its queue is empty.

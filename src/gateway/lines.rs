@@ -2,28 +2,34 @@
 
 use hal::{Board, Duration, Instant, ModemPort, StreamError};
 
-use crate::config::{self, Name, TakenBy};
+use crate::config::{self, Config, Name, TakenBy};
 use crate::hayes;
 use crate::link::Link;
 use crate::mailbox::Mailbox;
 use crate::mailbox::calls::NOBODY;
 use crate::mailbox::maildrop::{Item, Maildrop};
-use crate::pop3::command::Login;
 use crate::pop3::server::{self, Refusal};
 use crate::session::{Ended, Event, Options, Session};
 use crate::store::Ticket;
 
 use super::notes::Call;
+use super::proofs::{self, Proving, Stamp};
 use super::{Moment, Office};
 
 /// A line: its port, the octets on their way, and its calls.
 pub(super) struct Line<'a, B: Board> {
     pub(super) config: config::Line,
     port: B::Modem,
-    link: Link,
+    pub(super) link: Link,
     pub(super) session: Session,
     pub(super) maildrop: Maildrop<'a>,
     login: Option<Claim>,
+    /// How far somebody is who proves who it is.
+    pub(super) proving: Proving,
+    /// The timestamp of the next greeting, or of the call that is; empty: to be made.
+    pub(super) stamp: Stamp,
+    /// What the modem said when the call began.
+    connect: Option<hayes::Connect>,
     /// Who is logged in.
     pub(super) user: Option<Name>,
     /// The caller's number, if it was told.
@@ -68,6 +74,9 @@ impl<'a, B: Board> Line<'a, B> {
             session: Session::new(options),
             maildrop,
             login: None,
+            proving: Proving::default(),
+            stamp: Stamp::new(),
+            connect: None,
             user: None,
             number: None,
             caller_name: None,
@@ -104,6 +113,7 @@ impl<'a, B: Board> Line<'a, B> {
         session
             .into_iter()
             .chain(login.filter(|&until| until > now))
+            .chain(self.proving.deadline(now))
             .min()
     }
 
@@ -195,6 +205,9 @@ impl<B: Board> Office<'_, B> {
         let Some(line) = self.lines.get_mut(at) else {
             return false;
         };
+        if line.stamp.is_empty() {
+            line.stamp = proofs::stamp(board, hostname(&self.config, &self.machine));
+        }
         let (mut moved, mut event) = line.exchange(moment.now);
         // Each event is the result of octets, or of a deadline: there are few in one round.
         for _ in 0..64 {
@@ -207,6 +220,7 @@ impl<B: Board> Office<'_, B> {
             moved = true;
             event = self.on_line_event(board, moment, at, happened);
         }
+        moved |= self.turn_proving(board, moment, at);
         moved |= self.turn_claim(moment, at);
         // What was answered goes out in this round: RING to ATA waits for nobody.
         if let Some(line) = self.lines.get_mut(at)
@@ -223,15 +237,15 @@ impl<B: Board> Office<'_, B> {
     }
 
     fn step_line(&mut self, moment: Moment, at: usize) -> Option<Event> {
-        let hostname = if self.config.hostname.is_empty() {
-            &self.machine
-        } else {
-            &self.config.hostname
-        };
         let limits = self.config.limits;
         let retr = |user: &config::User| user.taken_by == TakenBy::Retr;
+        let line = self.lines.get_mut(at)?;
+        let minute = u16::try_from(moment.wall.second_of_day() / 60).ok();
+        let minute = minute.filter(|_| moment.wall.trusted);
+        line.session.set_answering(line.config.answer.holds(minute));
         let options = Options {
-            hostname,
+            hostname: hostname(&self.config, &self.machine),
+            stamp: &line.stamp,
             server: server::Options {
                 login_failures: limits.login_failures,
                 idle: limits.idle,
@@ -239,10 +253,6 @@ impl<B: Board> Office<'_, B> {
                 expire_zero: self.config.users.iter().any(retr),
             },
         };
-        let line = self.lines.get_mut(at)?;
-        let minute = u16::try_from(moment.wall.second_of_day() / 60).ok();
-        let minute = minute.filter(|_| moment.wall.trusted);
-        line.session.set_answering(line.config.answer.holds(minute));
         let dcd = line.port.dcd();
         let mut lent = line.maildrop.lend(&mut self.mailbox);
         line.session
@@ -262,6 +272,7 @@ impl<B: Board> Office<'_, B> {
             Event::Began(connect) => {
                 let line = self.lines.get_mut(at)?;
                 line.speed = connect.rate.unwrap_or(0);
+                line.connect = Some(connect.clone());
                 let from = line.caller();
                 let name = &line.config.name;
                 let text = &connect.text;
@@ -271,7 +282,11 @@ impl<B: Board> Office<'_, B> {
                 );
             }
             Event::User(login) => self.on_user(board, moment, &login),
-            Event::Password { user, secret } => self.on_password(moment, at, &user, &secret),
+            Event::Proof { login, proof } => self.on_proof(board, moment, at, &login, &proof),
+            Event::Auth { mechanism, initial } => {
+                self.on_auth(board, moment, at, mechanism, initial.as_ref());
+            }
+            Event::Response(response) => self.on_response(board, moment, at, &response),
             Event::Ended(ended) => self.on_ended(moment, at, ended),
         }
         None
@@ -335,8 +350,8 @@ impl<B: Board> Office<'_, B> {
     }
 
     /// Somebody says a name: the LAN is visited while the password is typed or sent.
-    fn on_user(&mut self, board: &mut B, moment: Moment, login: &Login) {
-        let Some(user) = self.config.user(login) else {
+    pub(super) fn on_user(&mut self, board: &mut B, moment: Moment, login: &str) {
+        let Some(user) = somebody(&self.config, login) else {
             return;
         };
         if user.poll.at_login.is_some() && user.source.is_some() {
@@ -345,18 +360,10 @@ impl<B: Board> Office<'_, B> {
         }
     }
 
-    fn on_password(&mut self, moment: Moment, at: usize, login: &Login, secret: &config::Secret) {
-        let user = self.config.user(login);
-        let right = match user {
-            Some(user) => user.password.matches(secret.reveal().as_bytes()),
-            // As long as for a user who exists.
-            None => {
-                let nobody = config::Secret::default();
-                let _ = nobody.matches(secret.reveal().as_bytes());
-                false
-            }
-        };
-        let Some(user) = user.filter(|_| right) else {
+    /// `login` has proven who it is: the maildrop is claimed. All ways of logging in meet here.
+    pub(super) fn on_proven(&mut self, moment: Moment, at: usize, login: &str) {
+        let Some(user) = somebody(&self.config, login) else {
+            // Deleted since the proof.
             self.refuse(moment, at, Refusal::Password);
             return;
         };
@@ -387,7 +394,7 @@ impl<B: Board> Office<'_, B> {
         }
     }
 
-    fn refuse(&mut self, moment: Moment, at: usize, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, moment: Moment, at: usize, refusal: Refusal) {
         if let Some(line) = self.lines.get_mut(at) {
             line.session.refuse(moment.now, &mut line.link, refusal);
         }
@@ -475,6 +482,8 @@ impl<B: Board> Office<'_, B> {
             number: line.maildrop.call(),
             line: line.config.name.clone(),
             user: line.user.take(),
+            caller: line.number.clone(),
+            connect: line.connect.take(),
             ended_at: moment.wall,
             tally: line.maildrop.tally(),
             ended,
@@ -484,6 +493,8 @@ impl<B: Board> Office<'_, B> {
         let record = call.record(user, line.speed);
         line.maildrop.close(&mut self.mailbox);
         line.login = None;
+        line.proving = Proving::default();
+        line.stamp.clear();
         self.notes.info(moment, format_args!("{call}"));
         self.mailbox.log_call(record);
     }
@@ -534,5 +545,19 @@ impl<B: Board> Office<'_, B> {
         self.lines
             .iter()
             .any(|line| line.maildrop.account() == Some(account))
+    }
+}
+
+/// Who may call by the name that a caller says.
+pub(super) fn somebody<'c>(config: &'c Config, login: &str) -> Option<&'c config::User> {
+    config.user(login)
+}
+
+/// The name in greetings.
+fn hostname<'n>(config: &'n Config, machine: &'n Name) -> &'n str {
+    if config.hostname.is_empty() {
+        machine
+    } else {
+        &config.hostname
     }
 }

@@ -15,6 +15,7 @@ mod clock;
 mod consoles;
 mod lines;
 mod notes;
+mod proofs;
 mod visits;
 
 use core::fmt;
@@ -26,6 +27,7 @@ use crate::config::{Config, Device, LINES, Name, USERS, VISITS};
 use crate::mailbox::maildrop::{Item, Maildrop};
 use crate::mailbox::{Error, Mailbox};
 use crate::poll::visit::Tables;
+use crate::sasl::server::Salts;
 use crate::store::Ticket;
 
 use clock::Clock;
@@ -73,6 +75,8 @@ struct Office<'a, B: Board> {
     notes: Notes,
     clock: Clock,
     keeper: Keeper,
+    /// What salts of SCRAM come from.
+    salts: Salts,
 }
 
 /// Who keeps the configuration over a restart.
@@ -142,6 +146,7 @@ impl<'a, B: Board> Gateway<'a, B> {
             notes: Notes::new(),
             clock: Clock::new(),
             keeper: Keeper::Board,
+            salts: proofs::salts(board),
         };
         office.mailbox.check_copies();
         office.apply_config(board);

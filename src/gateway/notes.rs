@@ -7,6 +7,7 @@ use heapless::{Deque, String};
 
 use crate::config::Name;
 use crate::config::value::Date;
+use crate::hayes::{Connect, Number};
 use crate::mailbox::calls::CallRecord;
 use crate::mailbox::maildrop::Tally;
 use crate::pop3::server::{self, Stranger};
@@ -41,6 +42,9 @@ pub(super) struct Call {
     pub(super) number: Option<u32>,
     pub(super) line: Name,
     pub(super) user: Option<Name>,
+    pub(super) caller: Option<Number>,
+    /// What the modem said when it began: speed and protocol, as far as it tells.
+    pub(super) connect: Option<Connect>,
     pub(super) ended_at: Wall,
     pub(super) tally: Tally,
     pub(super) ended: Ended,
@@ -183,16 +187,28 @@ impl fmt::Display for Call {
         let Self { tally, ended, .. } = self;
         write!(
             f,
-            "line {}: call ended: {}; {}, {} of {} mail(s) sent, {} deleted, {} octets, {} s",
+            "line {}: call ended: {}; {}, {} of {} mail(s) sent ({} of {} octets), {} deleted, {} octets, {} s",
             self.line,
             ended.reason,
             self.user.as_deref().unwrap_or("nobody"),
             tally.sent,
             tally.offered,
+            tally.sent_octets,
+            tally.offered_octets,
             tally.deleted,
             ended.sent,
             ended.lasted.as_secs(),
-        )
+        )?;
+        if let Some(percent) = ended.line_use {
+            write!(f, ", line use {percent} %")?;
+        }
+        if let Some(connect) = &self.connect {
+            write!(f, ", {}", connect.text)?;
+        }
+        match &self.caller {
+            Some(caller) => write!(f, ", from {caller}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::reconcile::Key;
 use crate::store::Place;
 
 use super::calls::{CallRecord, RECORD_OCTETS};
+use super::failures::COUNTERS;
 use super::ledger::{Habit, Ledger, SourceRecord};
 use super::row::{Lan, Row, Taken};
 
@@ -53,6 +54,8 @@ pub enum Entry<'a> {
     Counters(u32, u32, u16),
     /// A call that has ended.
     Call(CallRecord),
+    /// A counter of failed logins, and the mark of its count.
+    Failures(u8, u8),
 }
 
 /// A row, frozen: with its slot at most [`ROW_OCTETS`], and 37 as most rows are. Hashes are arrays,
@@ -142,6 +145,7 @@ impl<'a> Entry<'a> {
                 ledger.raise_day(today);
             }
             Self::Call(record) => ledger.log_mut().put(record),
+            Self::Failures(counter, mark) => ledger.failures_mut().set_mark(counter, mark),
         }
     }
 }
@@ -184,11 +188,12 @@ impl RowV1 {
 /// The part of a snapshot of `ledger` that begins at cursor `from`: writes whole entries into
 /// `out`, returns how many octets and where the next part begins, if there is one.
 ///
-/// Cursors: 0 is the counters, 1.. the accounts, then the calls, then the slots. Accounts come
-/// before calls: a name that is another's makes its calls nobody's.
+/// Cursors: 0 is the counters, 1.. the accounts, then the failed logins, then the calls, then the
+/// slots. Accounts come before calls: a name that is another's makes its calls nobody's.
 pub fn part(ledger: &Ledger<'_>, from: u32, out: &mut [u8]) -> (usize, Option<u32>) {
     let accounts = 2 * u32::try_from(crate::config::USERS).unwrap_or(0);
-    let calls = 1 + accounts;
+    let failures = 1 + accounts;
+    let calls = failures + u32::from(COUNTERS);
     let rows = calls + ledger.log().capacity();
     let end = rows + ledger.used();
     let mut cursor = from;
@@ -197,8 +202,12 @@ pub fn part(ledger: &Ledger<'_>, from: u32, out: &mut [u8]) -> (usize, Option<u3
         let entry = if cursor == 0 {
             let today = ledger.today();
             Some(Entry::Counters(ledger.next_uid(), ledger.calls(), today))
-        } else if cursor < calls {
+        } else if cursor < failures {
             account_entry(ledger, cursor - 1)
+        } else if cursor < calls {
+            let counter = u8::try_from(cursor - failures).unwrap_or(u8::MAX);
+            let mark = ledger.failures().mark(counter);
+            (mark != 0).then_some(Entry::Failures(counter, mark))
         } else if cursor < rows {
             let call = ledger.log().place(cursor - calls);
             call.map(|call| Entry::Call(*call))
@@ -390,7 +399,7 @@ mod tests {
             lan: Lan::Unread,
             taken: Taken::No,
         };
-        let golden: [(Entry<'_>, &[u8]); 12] = [
+        let golden: [(Entry<'_>, &[u8]); 13] = [
             (
                 Entry::Row(7, RowV1::freeze(&small)),
                 &[0, 7, 1, 0, 0, 0, 0, 0, 2, 0, 0xac, 2, 3, 0, 4, 5, 6, 0],
@@ -442,6 +451,7 @@ mod tests {
                 }),
                 &[10, 1, 0xac, 2, 2, 3, 4, 255, 5, 6, 7, 8, 9],
             ),
+            (Entry::Failures(3, 16), &[11, 3, 16]),
         ];
         for (entry, octets) in golden {
             let mut out = [0; ENTRY_OCTETS];
@@ -555,6 +565,8 @@ mod tests {
             visited: true,
             habit: Habit::Keeps,
         };
+        ledger.failures_mut().set(0, 1);
+        ledger.failures_mut().set(COUNTERS - 1, 1024);
         for room in ENTRY_OCTETS..400 {
             let (mut slots, mut index) = ([super::super::Slot::default(); 40], [0; 8]);
             let mut calls = [CallRecord::default(); 5];
@@ -573,6 +585,7 @@ mod tests {
             assert_eq!(rows(&copy), rows(&ledger), "parts of {room}");
             assert!(copy.accounts().eq(ledger.accounts()));
             assert_eq!(copy.next_uid(), ledger.next_uid());
+            assert_eq!(copy.failures(), ledger.failures());
         }
     }
 

@@ -22,6 +22,7 @@ use crate::reconcile::{Key, Known, Standing};
 use crate::store::{Extent, Index};
 
 use super::calls::{CallLog, CallRecord};
+use super::failures::Failures;
 use super::index::{self, Entry, FORMAT};
 use super::packed::{CALLS_SLACK, DAYS_SLACK, Frame, SLOT_LIMIT, Slot, UID_LIMIT};
 use super::row::{Lan, Row, Taken};
@@ -89,6 +90,7 @@ pub struct Ledger<'a> {
     frame: Frame,
     /// The frame when the rows were last aged.
     aged: Frame,
+    failures: Failures,
     /// Users with an open maildrop: one bit each. Their copies are pinned.
     pinned: u32,
     /// Rows whose copies may not be whole: named by the last group of a journal that was cut.
@@ -133,6 +135,7 @@ impl<'a> Ledger<'a> {
             next_uid: 0,
             frame: Frame::default(),
             aged: Frame::default(),
+            failures: Failures::new(),
             pinned: 0,
             doubtful: Deque::new(),
             tombstones: Vec::new(),
@@ -356,6 +359,17 @@ impl<'a> Ledger<'a> {
     /// The log of calls, to write.
     pub(super) fn log_mut(&mut self) -> &mut CallLog<'a> {
         &mut self.log
+    }
+
+    /// Logins that failed.
+    #[must_use]
+    pub fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    /// Logins that failed, to write.
+    pub fn failures_mut(&mut self) -> &mut Failures {
+        &mut self.failures
     }
 
     /// Account `user`.

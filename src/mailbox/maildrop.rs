@@ -32,6 +32,8 @@ pub struct Item {
     size: u32,
     deleted: bool,
     sent: bool,
+    /// It was sent, and no `RSET` forgets that.
+    went: bool,
     /// What it was marked for is written down already (`commit dele`).
     taken: bool,
 }
@@ -44,6 +46,7 @@ impl Item {
         size: 0,
         deleted: false,
         sent: false,
+        went: false,
         taken: false,
     };
 }
@@ -105,8 +108,12 @@ enum Committing {
 pub struct Tally {
     /// Messages offered.
     pub offered: u32,
+    /// Octets of these, as far as known.
+    pub offered_octets: u64,
     /// Messages put whole on the line.
     pub sent: u32,
+    /// Octets of these.
+    pub sent_octets: u64,
     /// Messages marked as deleted.
     pub deleted: u32,
 }
@@ -247,12 +254,18 @@ impl<'a> Maildrop<'a> {
     pub fn tally(&self) -> Tally {
         let count = self.opened.as_ref().map_or(0, |opened| opened.count);
         let items = self.items.get(..count).unwrap_or_default();
-        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Tally {
-            offered: number(items.len()),
-            sent: number(items.iter().filter(|item| item.sent).count()),
-            deleted: number(items.iter().filter(|item| item.deleted).count()),
+        let mut tally = Tally::default();
+        for item in items {
+            let octets = u64::from(item.size);
+            tally.offered += 1;
+            tally.offered_octets += octets;
+            if item.went {
+                tally.sent += 1;
+                tally.sent_octets += octets;
+            }
+            tally.deleted += u32::from(item.deleted);
         }
+        tally
     }
 }
 
@@ -356,7 +369,7 @@ impl<M: Medium> pop3::Maildrop for Lent<'_, '_, M> {
 
     fn sent_whole(&mut self, number: u32) {
         if let Some(item) = self.item_mut(number) {
-            item.sent = true;
+            (item.sent, item.went) = (true, true);
         }
     }
 

@@ -11,6 +11,7 @@
 //! whoever changes many rows remembers how far it came and goes on at its next step.
 
 pub mod calls;
+pub mod failures;
 pub mod index;
 pub mod ledger;
 pub mod maildrop;
@@ -53,6 +54,15 @@ pub struct Mailbox<'a, M: Medium> {
     damaged: u32,
     /// Calls that the journal had no room for yet.
     unlogged: Deque<CallRecord, LINES>,
+}
+
+/// Whose failed logins are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose<'n> {
+    /// Those by this name, whether or not anybody has it.
+    Login(&'n str),
+    /// Those on the line of this name.
+    Line(&'n str),
 }
 
 /// Why a change was not made. Nothing of it was.
@@ -338,6 +348,37 @@ impl<'a, M: Medium> Mailbox<'a, M> {
             Some(Ok((Entry::Row(_, image), _))) => image.thaw().ok_or(Damaged::Absent),
             _ => Err(Damaged::Absent),
         }
+    }
+
+    /// How often a login has failed, by this name or on this line, since one last went well.
+    #[must_use]
+    pub fn failures(&self, whose: Whose<'_>) -> u16 {
+        self.ledger.failures().count(self.counter(whose))
+    }
+
+    /// Sets that count. It is written down, and made durable soon, where it has reached or left a
+    /// power of two. A store that is busy keeps it until the next time: no more is lost than that.
+    pub fn set_failures(&mut self, whose: Whose<'_>, count: u16) {
+        let counter = self.counter(whose);
+        if self.ledger.failures_mut().set(counter, count) {
+            let mark = self.ledger.failures().mark(counter);
+            if self.log(&Entry::Failures(counter, mark)).is_ok() {
+                self.commit();
+            }
+        }
+    }
+
+    /// Which counter is whose: hashed with this store's own key.
+    fn counter(&self, whose: Whose<'_>) -> u8 {
+        let (kind, name) = match whose {
+            Whose::Login(name) => (0, name),
+            Whose::Line(name) => (1, name),
+        };
+        let mut hasher = SipHasher24::new_with_key(self.store.seed());
+        hasher.write_u8(kind);
+        hasher.write(name.as_bytes());
+        let hash = hasher.finish() % u64::from(failures::COUNTERS);
+        u8::try_from(hash).unwrap_or(0)
     }
 
     /// Starts a copy of the mail that `row` describes; `None` if no writer is free.

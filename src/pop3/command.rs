@@ -14,6 +14,7 @@ use heapless::String;
 
 use crate::config::{NAME_OCTETS, Secret};
 use crate::link::TooLong;
+use crate::sasl::Mechanism;
 
 /// The longest command without its CR LF: RFC 2449 §4 allows 255 octets with it.
 pub const COMMAND_OCTETS: usize = 255 - 2;
@@ -25,6 +26,44 @@ pub const LOGIN_OCTETS: usize = NAME_OCTETS + 8;
 /// What stands after `USER`: a name, or a name with a view, as in `NAME+full`.
 pub type Login = String<LOGIN_OCTETS>;
 
+/// What stands behind the mechanism of an `AUTH`. It may hold a password: `Debug` never shows it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Initial(heapless::Vec<u8, COMMAND_OCTETS>);
+
+impl Initial {
+    /// The octets themselves.
+    #[must_use]
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Initial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Secret::MASK)
+    }
+}
+
+/// What `AUTH` asks for (RFC 5034 §4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and no heap")]
+pub enum Auth {
+    /// Without a mechanism: which are there? No RFC has it; Outlook asks it.
+    List,
+    /// A mechanism that is not ours.
+    Unknown,
+    /// An exchange.
+    Begin {
+        /// By which mechanism.
+        mechanism: Mechanism,
+        /// The initial response, if there is one.
+        initial: Option<Initial>,
+    },
+}
+
+/// The digest of an `APOP`: 32 digits (RFC 1939 §7).
+pub type Digest = [u8; 32];
+
 /// A command that is right in itself, whether or not it is right now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -32,6 +71,15 @@ pub enum Command {
     User(Option<Login>),
     /// `PASS string`; `None` if the string cannot be anybody's: too long, or not UTF-8.
     Pass(Option<Secret>),
+    /// `APOP name digest` (RFC 1939 §7)
+    Apop {
+        /// As of `USER`.
+        login: Option<Login>,
+        /// `None` if it has not the length of a digest.
+        digest: Option<Digest>,
+    },
+    /// `AUTH [mechanism [initial-response]]` (RFC 5034 §4)
+    Auth(Auth),
     /// `STAT`
     Stat,
     /// `LIST [msg]`
@@ -109,10 +157,24 @@ impl Command {
         let command = match &keyword {
             b"PASS" if rest.is_empty() => return Err(Malformed::Missing),
             b"PASS" => return Ok(Self::Pass(text(rest).and_then(Secret::new))),
-            b"USER" => {
-                let name = text(word().ok_or(Malformed::Missing)?);
-                Self::User(name.and_then(|name| Login::try_from(name).ok()))
-            }
+            b"USER" => Self::User(login(word().ok_or(Malformed::Missing)?)),
+            b"APOP" => Self::Apop {
+                login: login(word().ok_or(Malformed::Missing)?),
+                digest: word().ok_or(Malformed::Missing)?.try_into().ok(),
+            },
+            b"AUTH" => Self::Auth(match word() {
+                None => Auth::List,
+                Some(name) => {
+                    let initial = word().map(|octets| {
+                        // A line's length is a word's at most.
+                        Initial(heapless::Vec::from_slice(octets).unwrap_or_default())
+                    });
+                    match Mechanism::parse(name) {
+                        Some(mechanism) => Auth::Begin { mechanism, initial },
+                        None => Auth::Unknown,
+                    }
+                }
+            }),
             b"STAT" => Self::Stat,
             b"LIST" => Self::List(word().map(number).transpose()?),
             b"UIDL" => Self::Uidl(word().map(number).transpose()?),
@@ -165,6 +227,11 @@ fn number<T: FromStr>(word: &[u8]) -> Result<T, Malformed> {
     text(word)
         .and_then(|digits| digits.parse().ok())
         .ok_or(Malformed::NotANumber)
+}
+
+/// A name that somebody may have.
+fn login(word: &[u8]) -> Option<Login> {
+    text(word).and_then(|name| Login::try_from(name).ok())
 }
 
 fn text(word: &[u8]) -> Option<&str> {
@@ -298,6 +365,50 @@ mod tests {
         assert_eq!(parse("   "), Err(Malformed::Empty));
         assert_eq!(parse(" STAT"), Err(Malformed::Unknown));
         assert_eq!(parse("STATUS"), Err(Malformed::Unknown));
-        assert_eq!(parse("AUTH"), Err(Malformed::Unknown));
+        assert_eq!(parse("STLS"), Err(Malformed::Unknown));
+    }
+
+    #[test]
+    fn auth_and_apop_are_read_and_never_shown() {
+        let auth = |line: &str| match parse(line) {
+            Ok(Command::Auth(auth)) => auth,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(auth("AUTH"), Auth::List);
+        assert_eq!(auth("auth  "), Auth::List);
+        assert_eq!(auth("AUTH GSSAPI abc"), Auth::Unknown);
+        for (word, initial) in [
+            ("", None),
+            (" =", Some("=")),
+            (" AGFubgBw", Some("AGFubgBw")),
+        ] {
+            let Auth::Begin {
+                mechanism,
+                initial: read,
+            } = auth(&format!("auth plain{word}"))
+            else {
+                panic!("{word}");
+            };
+            assert_eq!(mechanism, Mechanism::Plain);
+            assert_eq!(
+                read.as_ref().map(Initial::reveal),
+                initial.map(str::as_bytes)
+            );
+            assert!(!format!("{read:?}").contains("AGF"));
+        }
+        assert_eq!(parse("AUTH PLAIN a b"), Err(Malformed::TrailingWords));
+        let digest = "c4c9334bac560ecc979e58001b3e22fb";
+        assert_eq!(
+            parse(&format!("APOP mrose {digest}")),
+            Ok(Command::Apop {
+                login: Login::try_from("mrose").ok(),
+                digest: digest.as_bytes().try_into().ok(),
+            })
+        );
+        for line in ["APOP mrose x", "APOP mrose"] {
+            let wrong = parse(line);
+            let nobodys = matches!(wrong, Ok(Command::Apop { digest: None, .. }));
+            assert!(nobodys || wrong == Err(Malformed::Missing), "{line}");
+        }
     }
 }

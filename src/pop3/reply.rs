@@ -10,6 +10,7 @@ use heapless::String;
 
 use super::command::Malformed;
 use crate::link::Link;
+use crate::sasl::Mechanism;
 
 /// Room that any one reply fits in. RFC 1939 §3 limits a reply's line to so many octets, with
 /// its CR LF; `CAPA`'s lines fit together.
@@ -18,10 +19,12 @@ pub const REPLY_OCTETS: usize = 512;
 /// One reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
-    /// The first thing said. An APOP stamp (RFC 1939 §7) will stand at its end.
+    /// The first thing said.
     Greeting {
         /// Name of this machine; may be empty.
         hostname: &'a str,
+        /// The timestamp that `APOP` digests (RFC 1939 §7), in angle brackets; empty: no `APOP`.
+        stamp: &'a str,
     },
     /// Done.
     Ok,
@@ -51,6 +54,10 @@ pub enum Reply<'a> {
         /// Its size.
         octets: u64,
     },
+    /// To `AUTH` alone: the mechanisms, with all lines but the terminator's CR LF.
+    Mechanisms,
+    /// `AUTH` by a mechanism that is not ours.
+    UnknownMechanism,
     /// To `CAPA`, with all its lines but the terminator's CR LF.
     Capabilities(Expire),
     /// The maildrop is not opened.
@@ -88,6 +95,10 @@ pub enum Refusal {
     Temporary,
     /// It will not be opened until the owner has done something.
     Permanent,
+    /// The caller broke off.
+    Cancelled,
+    /// What the caller sent is no base64, or not what the mechanism has at its place.
+    Malformed,
 }
 
 /// What `CAPA` says of how long messages are kept once they were read (RFC 2449 §6.7).
@@ -122,14 +133,25 @@ pub fn put_line(link: &mut Link, line: &impl Display) -> bool {
 impl Display for Reply<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Greeting { hostname: "" } => f.write_str("+OK ringmail ready"),
-            Self::Greeting { hostname } => write!(f, "+OK {hostname} ringmail ready"),
+            Self::Greeting { hostname, stamp } => {
+                let blank = |text: &str| if text.is_empty() { "" } else { " " };
+                let (before, between) = (blank(hostname), blank(stamp));
+                write!(f, "+OK{before}{hostname} ringmail ready{between}{stamp}")
+            }
             Self::Ok => f.write_str("+OK"),
             Self::Total { messages, octets } => write!(f, "+OK {messages} {octets}"),
             Self::Scan { number, octets } => write!(f, "+OK {number} {octets}"),
             Self::UniqueId { number, uid } => write!(f, "+OK {number} {uid}"),
             Self::Message { octets } => write!(f, "+OK {octets} octets"),
             Self::Capabilities(expire) => write!(f, "{CAPABILITIES}EXPIRE {expire}\r\n."),
+            Self::Mechanisms => {
+                f.write_str("+OK\r\n")?;
+                for mechanism in Mechanism::ALL.into_iter().rev() {
+                    write!(f, "{mechanism}\r\n")?;
+                }
+                f.write_str(".")
+            }
+            Self::UnknownMechanism => f.write_str("-ERR unknown mechanism"),
             Self::Refused(refusal) => write!(f, "-ERR {refusal}"),
             Self::TooManyFailures => f.write_str("-ERR [AUTH] too many wrong passwords"),
             Self::Malformed(malformed) => write!(f, "-ERR {malformed}"),
@@ -152,6 +174,8 @@ impl Display for Refusal {
             Self::InUse => "[IN-USE] another call has this maildrop open",
             Self::Temporary => "[SYS/TEMP] try again later",
             Self::Permanent => "[SYS/PERM] ask the owner",
+            Self::Cancelled => "cancelled",
+            Self::Malformed => "not a response of this mechanism",
         })
     }
 }
@@ -167,7 +191,8 @@ impl Display for Expire {
 }
 
 const CAPABILITIES: &str = "+OK\r\nTOP\r\nUIDL\r\nUSER\r\nPIPELINING\r\nRESP-CODES\r\n\
-    AUTH-RESP-CODE\r\nIMPLEMENTATION ringmail\r\n";
+    AUTH-RESP-CODE\r\nLOGIN-DELAY 0\r\nSASL SCRAM-SHA-256 CRAM-MD5 PLAIN LOGIN\r\n\
+    IMPLEMENTATION ringmail\r\n";
 
 /// Writes what fits and drops the rest.
 struct Cut<'a, const N: usize>(&'a mut String<N>);
@@ -193,8 +218,15 @@ mod tests {
         let uid = "x".repeat(70);
         let long = "h".repeat(1000);
         let replies = [
-            Reply::Greeting { hostname: "" },
-            Reply::Greeting { hostname: &long },
+            Reply::Greeting {
+                hostname: "",
+                stamp: "",
+            },
+            Reply::Greeting {
+                hostname: &long,
+                stamp: "<a@b>",
+            },
+            Reply::Mechanisms,
             Reply::Total {
                 messages: u32::MAX,
                 octets: u64::MAX,
@@ -212,6 +244,22 @@ mod tests {
             assert!(reply.put(&mut link), "{reply:?}");
             assert!(link.output().ends_with(b"\r\n"));
         }
+    }
+
+    #[test]
+    fn capa_and_the_list_of_auth_name_the_same_mechanisms() {
+        let capabilities = Reply::Capabilities(Expire::Never).to_string();
+        let line = capabilities.lines().find(|line| line.starts_with("SASL "));
+        let named: Vec<_> = line
+            .unwrap()
+            .split(' ')
+            .skip(1)
+            .map(str::to_owned)
+            .collect();
+        let listed = Reply::Mechanisms.to_string();
+        let listed: Vec<_> = listed.lines().collect();
+        assert_eq!(listed[1..listed.len() - 1], named);
+        assert_eq!((listed[0], listed[listed.len() - 1]), ("+OK", "."));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The POP3 server: talks to one caller over a slow line, and serves a [`Maildrop`].
 //!
-//! RFC 1939, with RFC 2449 (`CAPA`, response codes, pipelining) and RFC 3206 (`[AUTH]`).
+//! RFC 1939, with RFC 2449 (`CAPA`, response codes, pipelining), RFC 3206 (`[AUTH]`) and RFC 5034
+//! (`AUTH`).
 //!
 //! ```text
 //! Silent -greet-> Authorization -PASS-> Verifying -admit-> Transaction -QUIT-> Quitting
@@ -36,10 +37,11 @@ use hal::Duration;
 use hal::time::Instant;
 
 use super::Maildrop;
-use super::command::{COMMAND_OCTETS, Command, Login, Malformed};
+use super::command::{COMMAND_OCTETS, Command, Digest, Initial, Login, Malformed};
 use super::reply::{Expire, REPLY_OCTETS, Reply};
 use crate::config::{Limits, Secret};
 use crate::link::Link;
+use crate::sasl::Mechanism;
 use authorization::Claim;
 use stranger::Errors;
 use transaction::DeleteReplies;
@@ -64,16 +66,28 @@ pub struct Options {
 
 /// Something the gateway must know or do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and no heap")]
 pub enum Event {
     /// `USER`: the visit may start now. The caller has proven nothing yet.
     User(Login),
-    /// `PASS`: answer by [`Server::admit`] or [`Server::refuse`]. Nothing is read until then.
-    Password {
-        /// What `USER` said.
-        user: Login,
-        /// What `PASS` said.
-        secret: Secret,
+    /// `PASS` or `APOP`: answer by [`Server::admit`] or [`Server::refuse`]. Nothing is read until
+    /// then.
+    Proof {
+        /// Who it is said to be; empty if that can be nobody.
+        login: Login,
+        /// What is to prove it.
+        proof: Proof,
     },
+    /// `AUTH`: answer by [`Server::challenge`], [`Server::admit`] or [`Server::refuse`]. Nothing is
+    /// read until then.
+    Auth {
+        /// By which mechanism.
+        mechanism: Mechanism,
+        /// The initial response.
+        initial: Option<Initial>,
+    },
+    /// What the caller says to a challenge: answer as to [`Event::Auth`].
+    Response(Response),
     /// A message was put on the line whole.
     Sent {
         /// Its message-number.
@@ -83,6 +97,39 @@ pub enum Event {
     },
     /// Hang up. The last event.
     Ended(EndReason),
+}
+
+/// What a caller proves by one command that it is who it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Something that can be nobody's password and no digest.
+    Nothing,
+    /// What `PASS` said.
+    Password(Secret),
+    /// What `APOP` said.
+    Digest(Digest),
+}
+
+/// The longest response: `PLAIN` with the longest login, twice, and the longest password has 344
+/// octets, SCRAM's first message 428.
+pub const RESPONSE_OCTETS: usize = 512;
+
+/// A line of a SASL exchange. It may hold a password: `Debug` never shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Response(heapless::Vec<u8, RESPONSE_OCTETS>);
+
+impl Response {
+    /// The octets themselves.
+    #[must_use]
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Secret::MASK)
+    }
 }
 
 /// Why a session ended.
@@ -147,8 +194,10 @@ enum State {
     Silent,
     /// The AUTHORIZATION state, waiting for a command.
     Authorization(Claim),
-    /// `PASS` was read; the gateway has not answered yet.
+    /// `PASS`, `APOP`, or a part of an `AUTH` was read; the gateway has not answered yet.
     Verifying,
+    /// `AUTH`: a challenge was said, and its response is awaited.
+    Challenged,
     /// The TRANSACTION state, waiting for a command.
     Transaction,
     /// `LIST` or `UIDL` is being put on the line.
@@ -214,14 +263,16 @@ impl Server {
         }
     }
 
-    /// Says the greeting. Further calls do nothing.
-    pub fn greet(&mut self, now: Instant, link: &mut Link, hostname: &str) {
+    /// Says the greeting, with the timestamp that `APOP` needs; it must never have been said
+    /// before (RFC 1939 §7). Further calls do nothing.
+    pub fn greet(&mut self, now: Instant, link: &mut Link, hostname: &str, stamp: &str) {
         if !matches!(self.state, State::Silent) {
             return;
         }
+        link.begin_line();
         self.skipped = link.skipped();
         self.login_end = now + self.options.idle;
-        Reply::Greeting { hostname }.put(link);
+        Reply::Greeting { hostname, stamp }.put(link);
         self.enter(now, State::Authorization(Claim::Nobody));
     }
 
@@ -252,7 +303,9 @@ impl Server {
                 // RFC 1939 §3, on autologout: no response, and nothing is removed.
                 self.enter(now, State::Closing(EndReason::CallLimit));
             }
-            if now >= self.login_end && matches!(self.state, State::Authorization(_)) {
+            if now >= self.login_end
+                && matches!(self.state, State::Authorization(_) | State::Challenged)
+            {
                 self.enter(now, State::Closing(EndReason::NoLogin));
             }
             // What was put on the link in this step has not drained.
@@ -260,6 +313,7 @@ impl Server {
             let turn = match &self.state {
                 State::Silent | State::Verifying | State::Over => QUIET,
                 State::Authorization(_) => self.authorize(now, link),
+                State::Challenged => self.hear_response(now, link),
                 State::Closing(reason) if drained => {
                     let reason = *reason;
                     self.end(now, reason)
@@ -303,7 +357,9 @@ impl Server {
     pub fn deadline(&self) -> Option<Instant> {
         let idle = self.activity.at + self.options.idle;
         match self.state {
-            State::Authorization(_) => Some(idle.min(self.call_end).min(self.login_end)),
+            State::Authorization(_) | State::Challenged => {
+                Some(idle.min(self.call_end).min(self.login_end))
+            }
             State::Silent | State::Verifying | State::Transaction => Some(idle.min(self.call_end)),
             State::Opening { until, .. } => Some(until.min(self.call_end)),
             State::Committing { until } => Some(until),
@@ -403,7 +459,10 @@ impl Server {
     }
 
     fn awaits_command(&self) -> bool {
-        matches!(self.state, State::Authorization(_) | State::Transaction)
+        matches!(
+            self.state,
+            State::Authorization(_) | State::Challenged | State::Transaction
+        )
     }
 
     /// Whether the call limit may end the session here: at a boundary, with no message or listing

@@ -1,31 +1,44 @@
-//! The AUTHORIZATION state: who is it, and may they (RFC 1939 §4 and §7).
+//! The AUTHORIZATION state: who is it, and may they (RFC 1939 §4 and §7, RFC 5034 §4).
 //!
 //! No reply tells whether an account exists: `USER` is always answered by `+OK`, and a name that
-//! cannot be anybody's is refused at `PASS` in the words of a wrong password.
+//! cannot be anybody's goes the way of a wrong password. What a proof is worth is decided elsewhere:
+//! the server knows no password.
 
 use core::ops::ControlFlow;
 
 use hal::time::Instant;
 
 use super::stranger::recognise;
-use super::{AGAIN, EndReason, Event, QUIET, Refusal, Server, State, Turn};
+use super::{
+    AGAIN, EndReason, Event, Proof, QUIET, RESPONSE_OCTETS, Refusal, Response, Server, State, Turn,
+};
 use crate::link::Link;
-use crate::pop3::command::{Command, Login};
+use crate::pop3::command::{Auth, Command, Login};
 use crate::pop3::reply::{Expire, Reply};
+use crate::sasl::LINE_OCTETS;
 
 /// Who the caller claims to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     /// No `USER` yet, or none since the last `PASS`.
     Nobody,
-    /// Somebody whom no configuration can hold.
-    Stranger,
-    /// Somebody.
+    /// Somebody; empty for a name that no configuration can hold.
     Login(Login),
 }
 
 impl Server {
-    /// Answers [`Event::Password`]: the maildrop is open. `expire_zero`: this user's mail is
+    /// Answers [`Event::Auth`] or [`Event::Response`] by a challenge, base64. Does nothing if the
+    /// session has ended meanwhile.
+    pub fn challenge(&mut self, now: Instant, link: &mut Link, line: &str) {
+        if !matches!(self.state, State::Verifying) {
+            return;
+        }
+        // There is room: it was seen to before the line was read.
+        let _ = link.put(b"+ ") && link.put(line.as_bytes()) && link.put(b"\r\n");
+        self.enter(now, State::Challenged);
+    }
+
+    /// Answers a proof that was right: the maildrop is open. `expire_zero`: this user's mail is
     /// taken by `RETR`, so `CAPA` says `EXPIRE 0`. Does nothing if the session has ended
     /// meanwhile.
     pub fn admit(&mut self, now: Instant, link: &mut Link, expire_zero: bool) {
@@ -42,19 +55,28 @@ impl Server {
         self.enter(now, State::Transaction);
     }
 
-    /// Answers [`Event::Password`]: no maildrop. [`Refusal::Password`] is counted, and the last
-    /// one allowed ends the session. Does nothing if the session has ended meanwhile.
+    /// Answers any proof: no maildrop. [`Refusal::Password`] is counted, and the last one allowed
+    /// ends the session. Does nothing if the session has ended meanwhile.
     pub fn refuse(&mut self, now: Instant, link: &mut Link, refusal: Refusal) {
         if !matches!(self.state, State::Verifying) {
             return;
         }
-        if refusal == Refusal::Password {
-            self.failures = self.failures.saturating_add(1);
-            if self.failures >= self.options.login_failures {
-                Reply::TooManyFailures.put(link);
-                self.enter(now, State::Closing(EndReason::LoginFailures));
-                return;
+        let over = match refusal {
+            Refusal::Password => {
+                self.failures = self.failures.saturating_add(1);
+                let over = self.failures >= self.options.login_failures;
+                over.then_some((Reply::TooManyFailures, EndReason::LoginFailures))
             }
+            Refusal::Cancelled | Refusal::Malformed => {
+                let verdict = self.errors.count(None).verdict(0);
+                verdict.map(|reason| (Reply::TooManyErrors, reason))
+            }
+            Refusal::InUse | Refusal::Temporary | Refusal::Permanent => None,
+        };
+        if let Some((reply, reason)) = over {
+            reply.put(link);
+            self.enter(now, State::Closing(reason));
+            return;
         }
         Reply::Refused(refusal).put(link);
         self.enter(now, State::Authorization(Claim::Nobody));
@@ -77,20 +99,21 @@ impl Server {
         match command {
             Command::User(login) => self.claim(now, link, login),
             Command::Pass(secret) => {
-                let State::Authorization(claim) = &self.state else {
-                    return QUIET;
+                let login = match &self.state {
+                    State::Authorization(Claim::Login(login)) => login.clone(),
+                    _ => return self.complain(now, link, &Reply::UserFirst),
                 };
-                let password = match (claim.clone(), secret) {
-                    (Claim::Nobody, _) => return self.complain(now, link, &Reply::UserFirst),
-                    (Claim::Login(user), Some(secret)) => Some(Event::Password { user, secret }),
-                    (Claim::Stranger, _) | (_, None) => None,
-                };
+                self.prove(now, login, secret.map_or(Proof::Nothing, Proof::Password))
+            }
+            Command::Apop { login, digest } => {
+                let proof = digest.map_or(Proof::Nothing, Proof::Digest);
+                self.prove(now, login.unwrap_or_default(), proof)
+            }
+            Command::Auth(Auth::List) => self.reply(link, &Reply::Mechanisms),
+            Command::Auth(Auth::Unknown) => self.complain(now, link, &Reply::UnknownMechanism),
+            Command::Auth(Auth::Begin { mechanism, initial }) => {
                 self.enter(now, State::Verifying);
-                if password.is_none() {
-                    self.refuse(now, link, Refusal::Password);
-                    return AGAIN;
-                }
-                ControlFlow::Break(password)
+                ControlFlow::Break(Some(Event::Auth { mechanism, initial }))
             }
             Command::Capa => {
                 let capabilities = Reply::Capabilities(self.expire);
@@ -105,21 +128,43 @@ impl Server {
         }
     }
 
+    /// A response to a challenge.
+    pub(super) fn hear_response(&mut self, now: Instant, link: &mut Link) -> Turn {
+        // The next challenge must fit.
+        if link.room() < LINE_OCTETS + "+ \r\n".len() {
+            return QUIET;
+        }
+        let response = |line: &[u8]| heapless::Vec::from_slice(line).unwrap_or_default();
+        let Some(response) = link.line(RESPONSE_OCTETS, response) else {
+            return self.wait_for_command(now, link);
+        };
+        self.enter(now, State::Verifying);
+        let Ok(response) = response else {
+            self.refuse(now, link, Refusal::Malformed);
+            return AGAIN;
+        };
+        ControlFlow::Break(Some(Event::Response(Response(response))))
+    }
+
+    /// All that is to prove who the caller is was said in one command.
+    fn prove(&mut self, now: Instant, login: Login, proof: Proof) -> Turn {
+        self.enter(now, State::Verifying);
+        ControlFlow::Break(Some(Event::Proof { login, proof }))
+    }
+
     /// `USER`.
     fn claim(&mut self, now: Instant, link: &mut Link, login: Option<Login>) -> Turn {
         // Each name starts a visit. One that no `PASS` followed counts as an error, or a caller
         // without any password could go through all names there are.
-        if matches!(
-            self.state,
-            State::Authorization(Claim::Login(_) | Claim::Stranger)
-        ) && let Some(reason) = self.errors.count(None).verdict(0)
+        if matches!(self.state, State::Authorization(Claim::Login(_)))
+            && let Some(reason) = self.errors.count(None).verdict(0)
         {
             Reply::TooManyErrors.put(link);
             self.enter(now, State::Closing(reason));
             return AGAIN;
         }
         Reply::Ok.put(link);
-        let claim = login.clone().map_or(Claim::Stranger, Claim::Login);
+        let claim = Claim::Login(login.clone().unwrap_or_default());
         self.enter(now, State::Authorization(claim));
         login.map_or(AGAIN, |login| ControlFlow::Break(Some(Event::User(login))))
     }

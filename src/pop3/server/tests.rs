@@ -1,6 +1,9 @@
 //! Dialogues of stock clients and of hostile ones, at every chunk size and cut at every octet.
 
+mod auth;
+mod economy;
 mod limits;
+mod rfc;
 mod twin;
 
 use hal::faulty::{Faults, Faulty};
@@ -63,7 +66,8 @@ macro_rules! transcripts {
 }
 
 fn transcripts() -> Vec<Transcript> {
-    transcripts!["thunderbird" "fetchmail" "mutt" "mpop" "outlook" "android" "person" "guesser" "nobody"]
+    transcripts!["thunderbird" "fetchmail" "mutt" "mpop" "outlook" "android" "person" "guesser" "nobody"
+        "apop" "sasl"]
 }
 
 fn talk() -> Talk {
@@ -372,7 +376,7 @@ fn capa_says_what_becomes_of_mail_before_and_after_the_login() {
 
     let mut server = super::Server::new(talk.now, options);
     let mut link = Link::new();
-    server.greet(talk.now, &mut link, "");
+    server.greet(talk.now, &mut link, "", "");
     link.feed(b"USER bob\r\nPASS secret\r\n");
     while server
         .step::<Twin>(talk.now, &mut link, false, None)

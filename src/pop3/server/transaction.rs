@@ -155,7 +155,9 @@ impl Server {
                 self.enter(now, State::Quitting);
                 AGAIN
             }
-            Command::User(_) | Command::Pass(_) => self.complain(now, link, &Reply::LoggedIn),
+            Command::User(_) | Command::Pass(_) | Command::Apop { .. } | Command::Auth(_) => {
+                self.complain(now, link, &Reply::LoggedIn)
+            }
         }
     }
 

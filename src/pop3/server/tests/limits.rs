@@ -3,7 +3,7 @@
 use super::twin::{OPTIONS, Talk, Twin};
 use super::{MAILS, large_mail};
 use crate::link::Link;
-use crate::pop3::server::{EndReason, Event, Options, Refusal, Server, Stranger};
+use crate::pop3::server::{EndReason, Event, Options, Proof, Refusal, Server, Stranger};
 use hal::time::Instant;
 use hal::{ByteStream, Duration, StreamError};
 
@@ -209,7 +209,7 @@ fn nothing_is_read_until_a_password_is_answered_and_late_answers_do_nothing() {
     let now = Instant::ZERO;
     let mut server = Server::new(now, OPTIONS);
     let mut link = Link::new();
-    server.greet(now, &mut link, "gate");
+    server.greet(now, &mut link, "gate", "");
     link.take_output(usize::MAX);
     link.feed(b"USER bob\r\nPASS a b\r\nSTAT\r\nQUIT\r\n");
     let mut events = Vec::new();
@@ -217,7 +217,7 @@ fn nothing_is_read_until_a_password_is_answered_and_late_answers_do_nothing() {
         events.push(event);
     }
     assert!(
-        matches!(&events[..], [Event::User(_), Event::Password { secret, .. }]
+        matches!(&events[..], [Event::User(_), Event::Proof { proof: Proof::Password(secret), .. }]
         if secret.reveal() == "a b")
     );
     assert!(
@@ -313,7 +313,7 @@ fn what_drains_from_the_kernel_counts_as_well() {
     let mut server = Server::new(now, OPTIONS);
     let mut link = Link::new();
     let mut line = Holding(0);
-    server.greet(now, &mut link, "gate");
+    server.greet(now, &mut link, "gate", "");
     loop {
         link.exchange(&mut line).unwrap();
         let event = server.step::<Twin>(now, &mut link, false, None);

@@ -1,11 +1,17 @@
 //! A maildrop made of vectors, and a gateway that does no more than the engine asks for.
 
+use std::sync::OnceLock;
+
 use hal::Duration;
 use hal::time::Instant;
 
+use crate::config::Secret;
 use crate::link::Link;
-use crate::pop3::server::{EndReason, Event, Options, Refusal, Server};
+use crate::pop3::command::Initial;
+use crate::pop3::server::{EndReason, Event, Options, Proof, Refusal, Server};
 use crate::pop3::{Commit, Maildrop, Open, ReadFault, Uid};
+use crate::sasl::server::{Passwords, Progress, Salts};
+use crate::sasl::{self, apop};
 
 pub(super) const OPTIONS: Options = Options {
     login_failures: 3,
@@ -13,6 +19,32 @@ pub(super) const OPTIONS: Options = Options {
     call: Duration::from_secs(7200),
     expire_zero: false,
 };
+
+/// What stands in the greeting.
+pub(super) const STAMP: &str = "<1.2@gate>";
+
+/// Who may log in, with `secret`.
+pub(super) struct Bob;
+
+impl Passwords for Bob {
+    fn password(&self, login: &str) -> Option<&Secret> {
+        static SECRET: OnceLock<Secret> = OnceLock::new();
+        let secret = SECRET.get_or_init(|| Secret::new("secret").unwrap());
+        matches!(login, "bob" | "bob+full").then_some(secret)
+    }
+}
+
+fn salts() -> Salts {
+    Salts::new([3; 32])
+}
+
+/// What the gateway says to a proof.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and no heap")]
+enum Answer {
+    Admit,
+    Refuse(Refusal),
+    Challenge(sasl::Line),
+}
 
 #[derive(Clone, Default)]
 pub(super) struct Twin {
@@ -156,7 +188,8 @@ pub(super) struct Talk {
     admitted: bool,
     quiet: usize,
     drained_at: Instant,
-    asked: Option<(bool, Refusal)>,
+    asked: Option<Answer>,
+    exchange: Option<sasl::Server>,
     waited: usize,
 }
 
@@ -168,8 +201,8 @@ impl Talk {
             server.step::<Twin>(Instant::ZERO, &mut link, true, None),
             None
         );
-        server.greet(Instant::ZERO, &mut link, "gate");
-        server.greet(Instant::ZERO, &mut link, "once");
+        server.greet(Instant::ZERO, &mut link, "gate", STAMP);
+        server.greet(Instant::ZERO, &mut link, "once", "");
         Self {
             server,
             link,
@@ -183,6 +216,7 @@ impl Talk {
             quiet: 0,
             drained_at: Instant::ZERO,
             asked: None,
+            exchange: None,
             waited: 0,
         }
     }
@@ -240,16 +274,45 @@ impl Talk {
         match event {
             Event::User(login) => self.events.push(format!("user {login}")),
             Event::Sent { number, octets } => self.events.push(format!("sent {number} {octets}")),
-            Event::Password { user, secret } => {
-                let known = user == "bob" || user == "bob+full";
-                let refusal = match secret.reveal() {
-                    "busy" => Refusal::InUse,
-                    "broken" => Refusal::Temporary,
-                    _ => Refusal::Password,
+            Event::Proof { login, proof } => {
+                let password = Bob.password(&login);
+                let (right, refusal) = match &proof {
+                    Proof::Nothing => (false, Refusal::Password),
+                    Proof::Digest(digest) => (
+                        apop::is_right(STAMP.as_bytes(), password, digest),
+                        Refusal::Password,
+                    ),
+                    Proof::Password(said) => (
+                        password.is_some_and(|right| right == said),
+                        match said.reveal() {
+                            "busy" => Refusal::InUse,
+                            "broken" => Refusal::Temporary,
+                            _ => Refusal::Password,
+                        },
+                    ),
                 };
-                assert_eq!(self.asked, None);
-                self.asked = Some((known && secret.reveal() == "secret", refusal));
-                self.waited = 0;
+                self.answer(if right {
+                    Answer::Admit
+                } else {
+                    Answer::Refuse(refusal)
+                });
+            }
+            Event::Auth { mechanism, initial } => {
+                let initial = initial.as_ref().map(Initial::reveal);
+                let mut out = sasl::Line::new();
+                let mut exchange = sasl::Server::new(mechanism, [7; 18], "gate");
+                let progress = exchange.start(&Bob, &salts(), initial, &mut out);
+                self.exchange = Some(exchange);
+                self.progress(progress, out);
+            }
+            Event::Response(response) => {
+                let mut out = sasl::Line::new();
+                let exchange = self.exchange.as_mut().expect("an exchange");
+                let mut progress = exchange.respond(&Bob, &salts(), response.reveal(), &mut out);
+                while progress == Progress::Working {
+                    progress = exchange.work(&salts(), &mut out);
+                }
+                self.progress(progress, out);
             }
             Event::Ended(reason) => {
                 let in_order = !matches!(reason, EndReason::Autologout | EndReason::StoreFault);
@@ -269,15 +332,36 @@ impl Talk {
         if self.waited <= self.lag {
             return;
         }
-        let Some((right, refusal)) = self.asked.take() else {
-            return;
-        };
-        if right {
-            self.admitted = true;
-            self.server.admit(self.now, &mut self.link, false);
-        } else {
-            self.server.refuse(self.now, &mut self.link, refusal);
+        match self.asked.take() {
+            None => {}
+            Some(Answer::Admit) => {
+                self.admitted = true;
+                self.server.admit(self.now, &mut self.link, false);
+            }
+            Some(Answer::Refuse(refusal)) => {
+                self.server.refuse(self.now, &mut self.link, refusal);
+            }
+            Some(Answer::Challenge(line)) => {
+                self.server.challenge(self.now, &mut self.link, &line);
+            }
         }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        assert!(self.asked.is_none());
+        self.asked = Some(answer);
+        self.waited = 0;
+    }
+
+    fn progress(&mut self, progress: Progress, out: sasl::Line) {
+        self.answer(match progress {
+            Progress::Say => Answer::Challenge(out),
+            Progress::Accepted(_) => Answer::Admit,
+            Progress::Refused => Answer::Refuse(Refusal::Password),
+            Progress::Malformed => Answer::Refuse(Refusal::Malformed),
+            Progress::Cancelled => Answer::Refuse(Refusal::Cancelled),
+            Progress::Working => panic!("it works for ever"),
+        });
     }
 
     /// Turns until nothing moves any more.

@@ -12,25 +12,11 @@ mod support;
 use support::Account;
 use support::caller::{Caller, Then};
 use support::corpus::{self, Mail, Quirk};
-use support::dovecot::{Dovecot, Settings};
+use support::dovecot::{Dovecot, Settings, dovecot_sends, sent_by_dovecot};
 use support::gateway::{Gateway, VirtualModem, user_of};
 use support::maildir::Snapshot;
 use support::mails::assert_same;
 use support::pop3::{self, Session};
-
-/// Dovecot does not stuff a dot that is the first octet of a mail: the mail ends there, for
-/// everybody.
-fn dovecot_sends(quirk: Quirk) -> bool {
-    quirk != Quirk::DotFirst
-}
-
-/// What Dovecot sends of `mail`. It stores nothing but sends a line end for a mail without octets.
-fn sent_by_dovecot(mail: &Mail) -> Vec<u8> {
-    match mail.quirk {
-        Quirk::Empty => b"\r\n".to_vec(),
-        _ => mail.sent(),
-    }
-}
 
 /// A server with `mails` in alice's maildrop, and a gateway that has her as a user.
 fn house(settings: Settings, mails: &[Mail]) -> (Dovecot, Gateway) {

@@ -1,69 +1,14 @@
-//! Real callers against a real server, without the gateway: the measure that the gateway is held
-//! to, and the proof that the measure can fail.
+//! A real server without the gateway: the measure that the gateway is held to, and the proof that
+//! the measure can fail.
 
 mod support;
 
 use support::Account;
-use support::caller::{Caller, Then};
 use support::corpus::{self, Mail, Quirk};
-use support::dovecot::{Counts, Dovecot, Settings};
-use support::mails::{assert_same, difference};
+use support::dovecot::{Counts, Dovecot, Settings, dovecot_sends, sent_by_dovecot};
+use support::mails::difference;
 use support::pop3;
 use support::redial::redial;
-
-/// Dovecot does not stuff a dot that is the first octet of a mail: the mail ends there.
-fn dovecot_sends(quirk: Quirk) -> bool {
-    quirk != Quirk::DotFirst
-}
-
-/// What Dovecot sends of `mail`. It stores nothing but sends a line end for a mail without octets.
-fn sent_by_dovecot(mail: &Mail) -> Vec<u8> {
-    match mail.quirk {
-        Quirk::Empty => b"\r\n".to_vec(),
-        _ => mail.sent(),
-    }
-}
-
-/// Every mail that `caller` and the server can both carry comes through octet by octet; those that
-/// are deleted are gone.
-fn caller_gets_all(caller: Caller, seed: u64) {
-    let mut dovecot = Dovecot::start(Settings::default());
-    let wanted = |quirk| dovecot_sends(quirk) && caller.preserves(quirk);
-    let mails = corpus::mails(seed, 40, wanted);
-    for mail in &mails {
-        dovecot.maildir("alice").deliver(&mail.stored);
-    }
-    let account = dovecot.account("alice");
-    let expected: Vec<_> = mails
-        .iter()
-        .map(|m| caller.stores(&sent_by_dovecot(m)))
-        .collect();
-    assert_same(&caller.call(&account, 40, Then::Keep), &expected);
-    assert_eq!(dovecot.maildir("alice").names().len(), 40);
-    assert_same(&caller.call(&account, 40, Then::Delete), &expected);
-    assert_eq!(dovecot.maildir("alice").names().len(), 0);
-    assert_same(&caller.call(&account, 0, Then::Delete), &[]);
-}
-
-#[test]
-fn curl_gets_all() {
-    caller_gets_all(Caller::Curl, 1);
-}
-
-#[test]
-fn poplib_gets_all() {
-    caller_gets_all(Caller::Poplib, 2);
-}
-
-#[test]
-fn fetchmail_gets_all() {
-    caller_gets_all(Caller::Fetchmail, 3);
-}
-
-#[test]
-fn mutt_gets_all() {
-    caller_gets_all(Caller::Mutt, 4);
-}
 
 #[test]
 fn dovecot_sends_what_was_stored() {

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::Account;
+use super::corpus::{Mail, Quirk};
 use super::maildir::Maildir;
 use super::pop3::Session;
 use super::process::{Guard, wait_until};
@@ -284,4 +285,18 @@ service anvil {{
 {more}
 "
     )
+}
+
+/// Dovecot does not stuff a dot that is the first octet of a mail: the mail ends there, for
+/// everybody.
+pub(crate) fn dovecot_sends(quirk: Quirk) -> bool {
+    quirk != Quirk::DotFirst
+}
+
+/// What Dovecot sends of `mail`. It stores nothing but sends a line end for a mail without octets.
+pub(crate) fn sent_by_dovecot(mail: &Mail) -> Vec<u8> {
+    match mail.quirk {
+        Quirk::Empty => b"\r\n".to_vec(),
+        _ => mail.sent(),
+    }
 }

@@ -29,6 +29,26 @@ impl Gateway {
         Self::with_ring("64M", config)
     }
 
+    /// The same with no line but those of `config`.
+    pub(crate) fn without_phone(config: &str) -> Self {
+        let dir = TempDir::new();
+        let ring = dir.join("ring");
+        let config = format!(
+            "hostname gateway\nstore {} size 16M\n{config}\n",
+            ring.display()
+        );
+        fs::write(dir.join("ringmail.conf"), config).unwrap();
+        let mut process = start(&dir);
+        assert!(process.says("ready"), "it starts");
+        // There is nobody at this number.
+        let phone = free_address();
+        Self {
+            process,
+            phone,
+            dir,
+        }
+    }
+
     /// The same with a ring of `size`.
     pub(crate) fn with_ring(size: &str, config: &str) -> Self {
         let dir = TempDir::new();

@@ -53,6 +53,13 @@ impl Session {
         self.status()
     }
 
+    /// A challenge of `AUTH`, without its `+`.
+    pub(crate) fn challenge(&mut self) -> Result<String, String> {
+        let line = String::from_utf8_lossy(&self.line()?).into_owned();
+        let challenge = line.strip_prefix("+ ").map(|rest| rest.trim().to_owned());
+        challenge.ok_or(line)
+    }
+
     /// Sends octets that need not be a command.
     pub(crate) fn send(&mut self, octets: &[u8]) {
         // A server that has hung up shows in the reply that does not come.

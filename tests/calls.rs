@@ -92,6 +92,31 @@ fn a_whole_session_at_every_speed() {
     }
 }
 
+/// `order`: what a caller gets first, where a line may drop before the last.
+#[test]
+fn the_order_in_the_maildrop_is_the_users_choice() {
+    let sizes = [900, 300, 2000, 600];
+    for (order, expected) in [
+        ("arrival", [900, 300, 2000, 600]),
+        ("newest", [600, 2000, 300, 900]),
+        ("size", [300, 600, 900, 2000]),
+    ] {
+        let mails: Vec<_> = sizes.map(|octets| mail(&format!("m{octets}"), octets)).into();
+        let mut house = house(33600, &mails);
+        house.config.push_str(&format!("user anna order {order}\n"));
+        house.power(|on| {
+            on.run_until_ready();
+            let record = on.whole_call("a", plan(take_all(false)));
+            let got: Vec<_> = record.mails.values().map(|mail| id_of(mail)).collect();
+            let expected = expected.map(|octets| format!("m{octets}"));
+            assert_eq!(got, expected, "{order}");
+            // The numbers have changed with it, and nothing else: the same unique-ids.
+            let again = on.whole_call("a", plan(take_all(true)));
+            assert_eq!(again.uids, record.uids);
+        });
+    }
+}
+
 /// The ways a line fails.
 #[derive(Clone, Copy, Debug)]
 enum Failing {

@@ -101,7 +101,9 @@ fn the_order_in_the_maildrop_is_the_users_choice() {
         ("newest", [600, 2000, 300, 900]),
         ("size", [300, 600, 900, 2000]),
     ] {
-        let mails: Vec<_> = sizes.map(|octets| mail(&format!("m{octets}"), octets)).into();
+        let mails: Vec<_> = sizes
+            .map(|octets| mail(&format!("m{octets}"), octets))
+            .into();
         let mut house = house(33600, &mails);
         house.config.push_str(&format!("user anna order {order}\n"));
         house.power(|on| {
@@ -115,6 +117,35 @@ fn the_order_in_the_maildrop_is_the_users_choice() {
             assert_eq!(again.uids, record.uids);
         });
     }
+}
+
+/// Two users of one LAN account call at the same moment: their visits cannot be made side by side,
+/// and neither hears before its own that there is no mail.
+#[test]
+fn section_3_a_visit_that_must_wait_for_another_is_waited_for() {
+    let mut house = house(33600, &mails(2, 1000));
+    house.line("b", 33600, true);
+    house.config.push_str(
+        "line b device /dev/b\nuser add bert password rot\n\
+         user bert source pop3://post login anna password blau\n\
+         user anna poll off\nuser bert poll off\n\
+         user anna poll at-login 10s\nuser bert poll at-login 10s\n",
+    );
+    house.power(|on| {
+        on.run_until_ready();
+        on.world.net().post().rate = 4000;
+        let bert = Plan {
+            user: "bert".into(),
+            ..plan(take_all(true))
+        };
+        let calls = [on.call("a", plan(take_all(true))), on.call("b", bert)];
+        on.run_until(Duration::from_secs(600), |_| {
+            calls.iter().all(|call| call.borrow().ended.is_some())
+        });
+        for call in calls {
+            assert_eq!(call.borrow().mails.len(), 2, "{call:?}");
+        }
+    });
 }
 
 /// The ways a line fails.

@@ -406,7 +406,12 @@ impl<B: Board> Office<'_, B> {
             return false;
         };
         match claim.phase {
-            Phase::Visiting if moment.now < claim.until && self.is_visiting(&claim.user) => false,
+            Phase::Visiting
+                if moment.now < claim.until
+                    && (self.is_visiting(&claim.user) || self.is_due(moment, &claim.user)) =>
+            {
+                false
+            }
             Phase::Visiting => {
                 self.open_maildrop(moment, at, claim);
                 true

@@ -304,6 +304,14 @@ impl<B: Board> Office<'_, B> {
         self.visits.iter().any(visiting) || self.pollers.iter().any(follows)
     }
 
+    /// Whether a visit for `user` is due and cannot start yet: another one is under way, to the same
+    /// account or in the last free place.
+    pub(super) fn is_due(&mut self, moment: Moment, user: &Name) -> bool {
+        let poller = self.pollers.iter_mut().find(|poller| poller.user == *user);
+        let due = poller.and_then(|poller| poller.schedule.next(moment.now, moment.wall));
+        due.is_some_and(|due| due <= moment.now)
+    }
+
     /// When the next visit is due.
     pub(super) fn next_poll(&mut self, moment: Moment) -> Option<Instant> {
         let mut next = None;

@@ -129,6 +129,11 @@ impl Link {
         self.tx.clear();
     }
 
+    /// What comes next begins a line: another peer's, whatever the last one left unfinished.
+    pub fn begin_line(&mut self) {
+        self.skipping = false;
+    }
+
     /// Takes the next line off, without its CR LF or LF, if one has come whole.
     ///
     /// A line of more than `limit` octets gives one `Err`, at once; what follows up to its LF

@@ -263,6 +263,8 @@ impl Session {
     ) -> Event {
         match event {
             hayes::Event::Connected(connect) => {
+                link.begin_line();
+                strip_noise(link);
                 let mut server = server::Server::new(now, options.server);
                 server.greet(now, link, options.hostname, options.stamp);
                 self.call = Some(Call {
@@ -298,6 +300,21 @@ impl Session {
             sent: call.air.passed,
         }))
     }
+}
+
+/// Takes off what modems without error correction leave of their own negotiation, and line noise
+/// of the first moments: up to its last octet that no line of POP3 has, and on to a letter. What a
+/// caller sent ahead stays as it is, where no noise came with it.
+fn strip_noise(link: &mut Link) {
+    let octets = link.peek();
+    let is_noise = |octet: &u8| !matches!(octet, b' '..=b'~' | b'\t' | b'\r' | b'\n');
+    let Some(last) = octets.iter().rposition(is_noise) else {
+        return;
+    };
+    let behind = octets.iter().skip(last + 1);
+    let junk = behind.take_while(|octet| !octet.is_ascii_alphabetic());
+    let count = last + 1 + junk.count();
+    link.consume(count);
 }
 
 impl Call {
@@ -419,6 +436,30 @@ impl fmt::Display for EndReason {
             Self::CarrierLost(loss) => write!(f, "carrier lost: {loss}"),
             Self::Unplugged => f.write_str("the modem is gone"),
             Self::HungUp => f.write_str("hung up here"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edge_23_noise_is_taken_off_and_what_was_sent_ahead_is_not() {
+        for (came, kept) in [
+            (&b""[..], &b""[..]),
+            (b"USER a\r\nPASS b\r\n", b"USER a\r\nPASS b\r\n"),
+            (b"\r\n", b"\r\n"),
+            (b"~{", b"~{"),
+            (b"\x11\x91\x11\x91", b""),
+            (b"~~\xff\0{", b""),
+            (b"\xff\r\nUSER a\r\n", b"USER a\r\n"),
+            (b"x\x80 }CAPA\r\nQU", b"CAPA\r\nQU"),
+        ] {
+            let mut link = Link::new();
+            link.feed(came);
+            strip_noise(&mut link);
+            assert_eq!(link.peek(), kept, "{}", came.escape_ascii());
         }
     }
 }

@@ -101,6 +101,8 @@ pub struct Line {
     /// The modem is wedged before then: it takes all, says nothing, and drives its circuits as they
     /// were.
     wedged_until: Option<Instant>,
+    /// Another program has the device before then.
+    taken_until: Option<Instant>,
     /// Octets from the gateway in the modem and on the line.
     in_modem: usize,
     phase: Phase,
@@ -135,6 +137,7 @@ impl Line {
             closed: false,
             unplugged_until: None,
             wedged_until: None,
+            taken_until: None,
             in_modem: 0,
             phase: Phase::Idle,
             incoming: VecDeque::new(),
@@ -222,6 +225,24 @@ impl Line {
         if matches!(self.phase, Phase::Ringing | Phase::Connected) {
             self.phase = Phase::Ended;
         }
+    }
+
+    /// Another program holds the device for so long: it cannot be opened.
+    pub fn take_by_another(&mut self, lasting: Duration) {
+        self.taken_until = Some(self.clock.now() + lasting);
+    }
+
+    /// Whether another program holds the device.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.taken_until
+            .is_some_and(|until| until > self.clock.now())
+    }
+
+    /// Whether a call would ring now.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        matches!(self.phase, Phase::Idle | Phase::Ended)
     }
 
     /// How far the call is.

@@ -241,6 +241,10 @@ impl Board for World {
             let line = Line::new(self.options.clone(), true, self.clock.clone());
             Rc::new(RefCell::new(line))
         });
+        if line.borrow().is_taken() {
+            let words = "in use by another program";
+            return Err(OpenError::try_from(words).unwrap_or_default());
+        }
         let mut port = Port::new(line, self.clock.clone());
         // A modem that is absent gives a port that is closed until it is reopened.
         let _ = crate::modem::ModemPort::reopen(&mut port);

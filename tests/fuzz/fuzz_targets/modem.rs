@@ -61,7 +61,8 @@ fuzz_target!(|input: &[u8]| {
                 _ => modem.line_closed(now),
             },
         }
-        for _ in 0..1000 {
+        // Two octets may be an event, and a link holds 8 KiB.
+        for _ in 0..20_000 {
             match modem.step(now, &mut link, dcd) {
                 Some(Event::Reopen) if argument & 1 == 0 => modem.reopened(now),
                 Some(Event::Reopen) => modem.line_closed(now),

@@ -23,8 +23,11 @@ use hal::{Duration, Instant, Wall};
 use support::dialler::{Plan, Record, take_all};
 use support::world::{House, Running, id_of, mail};
 
+/// Files and functions.
+type Tests = &'static [(&'static str, &'static str)];
+
 /// Number, what happens, and where the tests are: file and function.
-const CASES: &[(u8, &str, &[(&str, &str)])] = &[
+const CASES: &[(u8, &str, Tests)] = &[
     (
         1,
         "RING, then silence: the caller gave up",

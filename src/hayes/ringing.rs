@@ -111,7 +111,7 @@ impl Ringing {
         if self.forced {
             return Verdict::Answer;
         }
-        if self.refused || self.rings < options.rings {
+        if self.refused || self.rings < options.rings.max(1) {
             return Verdict::Wait;
         }
         if !options.distinctive.is_empty() && self.style.as_ref() != Some(&options.distinctive) {

@@ -340,7 +340,7 @@ fn random_octets_and_events_never_upset_the_engine() {
         });
         let mut link = Link::new();
         let mut now = Instant::ZERO;
-        for _ in 0..300 {
+        for _ in 0..400 {
             let choice = if friendly { 4 + random(56) } else { random(40) };
             match choice {
                 4.. if friendly && choice < 40 && modem.state() != Status::Ready => {

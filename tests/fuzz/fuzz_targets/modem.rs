@@ -70,7 +70,11 @@ fuzz_target!(|input: &[u8]| {
                 None => break,
             }
         }
-        assert!(modem.step(now, &mut link, dcd).is_none(), "never quiet");
+        // While it is online, the session reads a line before the next step.
+        if !modem.online() {
+            let more = modem.step(now, &mut link, dcd);
+            assert!(more.is_none(), "never quiet: {more:?} in {modem:?}");
+        }
         let waits_for_ever = matches!(modem.state(), Status::Online) || modem.deadline().is_some();
         assert!(waits_for_ever, "stuck in {modem:?}");
         let sent = link.output().len();

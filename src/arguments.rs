@@ -12,7 +12,7 @@ pub(crate) const HELP: &str = "\
 ringmail: answers the phone and hands the caller the mail nobody has read yet
 
   ringmail run [--board NAME] [--config FILE] [--state DIR] [--console stdio|PATH|none]
-      the gateway, in the foreground; boards: host (default), rpi
+      the gateway, in the foreground; boards: host (default), rpi, debian
   ringmail vmodem --tty LINK --phone ADDR:PORT [--speed BPS] [--latency MS] [--dial]
       a virtual Hayes modem: a pty at LINK, a TCP port as its telephone number
   ringmail attach [--state DIR] [COMMAND...]

@@ -13,7 +13,9 @@ use ringmail::mailbox::maildrop::Item;
 use ringmail::mailbox::{Ledger, Mailbox, Slot};
 use ringmail::poll::visit::Tables;
 use ringmail::reconcile::{Key, Listed};
-use ringmail::store::{self, Buffers, Content, Geometry, MountError, Segment, Space, Store};
+use ringmail::store::{
+    self, Buffers, Content, Geometry, MountError, Segment, Space, Store, StoreError,
+};
 
 use crate::arguments::{RunOptions, StoreVerb};
 use crate::card;
@@ -69,10 +71,23 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
         let chosen = card::choose(kept.as_deref(), offered, &opened.config);
         faults.clone_from(&chosen.faults);
         mark = Some(chosen.mark);
-        if chosen.takes_in
-            && let Err(error) = card::keep(&mut store, &chosen)
-        {
-            faults.push(format!("ringmail.conf cannot be kept: {error}"));
+        let until = board.now() + hal::Duration::from_secs(5);
+        let mut keeps = chosen.takes_in;
+        while keeps {
+            keeps = false;
+            match card::keep(&mut store, &chosen) {
+                Ok(()) => {}
+                // A store that was just made, or read, is still at it.
+                Err(StoreError::Busy) if board.now() < until => {
+                    store.step(&mut ledger);
+                    let soon = board.now() + hal::Duration::from_millis(20);
+                    board.wait(Some(soon));
+                    keeps = true;
+                }
+                Err(error) => {
+                    faults.push(format!("ringmail.conf cannot be kept: {error}"));
+                }
+            }
         }
         config = chosen.config;
         let newest = ledger.rows().map(|(_, row)| row.since).max();

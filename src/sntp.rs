@@ -69,13 +69,11 @@ pub enum Event {
 }
 
 impl Client {
-    /// A client that asks at once.
+    /// A client that asks from `until` on.
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new(until: Instant) -> Self {
         Self {
-            state: State::Resting {
-                until: Instant::ZERO,
-            },
+            state: State::Resting { until },
             pause: SHORTEST,
         }
     }
@@ -132,12 +130,6 @@ impl Client {
 
     fn rest(&mut self, now: Instant, pause: Duration) {
         self.state = State::Resting { until: now + pause };
-    }
-}
-
-impl Default for Client {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -236,7 +228,7 @@ mod tests {
     }
 
     fn asking() -> Client {
-        let mut client = Client::new();
+        let mut client = Client::new(Instant::ZERO);
         let asked = client.step(at(1), None, || COOKIE);
         assert_eq!(asked, Some(Event::Ask(question(COOKIE))));
         client
@@ -347,7 +339,7 @@ mod tests {
 
     #[test]
     fn silence_makes_the_pauses_longer_and_an_answer_short_again() {
-        let mut client = Client::new();
+        let mut client = Client::new(Instant::ZERO);
         let mut now = at(0);
         for pause in [16, 32, 64, 128, 256, 512, 1024, 1024] {
             assert!(matches!(

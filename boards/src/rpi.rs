@@ -6,6 +6,7 @@
 //! ```text
 //! /run/ring             the ring's partition
 //! /run/ringmail.conf    what the owner wrote to the boot partition, if anything
+//! /run/watchdog         the hardware's watchdog, unless the kernel's command line forbids it
 //! /etc/network          makes the network
 //! ```
 
@@ -49,7 +50,7 @@ pub(crate) fn card() -> Preset {
         parts: Parts {
             network: Some("/etc/network".into()),
             reboot: Some("/bin/reboot".into()),
-            watchdog: Some("/dev/watchdog".into()),
+            watchdog: Some(PathBuf::from("/run/watchdog")).filter(|path| path.exists()),
             clock: true,
         },
         ..preset()

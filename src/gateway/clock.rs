@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use hal::board::Network as Wish;
-use hal::{Board, Instant};
+use hal::{Board, Duration, Instant};
 use heapless::String;
 
 use crate::config::{HOST_OCTETS, Network, value};
@@ -28,7 +28,7 @@ impl Clock {
         Self {
             network: Network::Machine,
             server: String::new(),
-            client: Client::new(),
+            client: Client::new(Instant::ZERO),
             silent: false,
         }
     }
@@ -63,15 +63,20 @@ impl<B: Board> Office<'_, B> {
         }
         if self.clock.server != self.config.time_server {
             self.clock.server = self.config.time_server.clone();
-            self.clock.client = Client::new();
+            // A question that is lost costs half a minute: let the network come first.
+            let patience = match wanted {
+                Network::Machine => Duration::ZERO,
+                Network::Dhcp | Network::Static { .. } => Duration::from_secs(8),
+            };
+            self.clock.client = Client::new(moment.now + patience);
             self.clock.silent = false;
         }
     }
 
-    /// Asks for the time when that is due.
-    pub(super) fn turn_clock(&mut self, board: &mut B, moment: Moment) {
+    /// Asks for the time when that is due. Returns whether anything happened.
+    pub(super) fn turn_clock(&mut self, board: &mut B, moment: Moment) -> bool {
         let Some((host, port)) = value::host_and_port(&self.clock.server) else {
-            return;
+            return false;
         };
         let mut octets = [0; OCTETS];
         let received = board.receive_datagram(&mut octets);
@@ -98,6 +103,7 @@ impl<B: Board> Office<'_, B> {
             }
             Some(Event::Silence) | None => {}
         }
+        event.is_some()
     }
 
     fn set_clock(&mut self, board: &mut B, moment: Moment, unix: u64, micros: u32) {

@@ -187,7 +187,7 @@ impl<'a, B: Board> Gateway<'a, B> {
             let mut moved = office.turn_lines(board, moment);
             moved |= self.consoles.turn(board, moment, office);
             moved |= office.turn_visits(board, moment);
-            office.turn_clock(board, moment);
+            moved |= office.turn_clock(board, moment);
             moved |= office.mailbox.step();
             quiet = !moved;
             if quiet {

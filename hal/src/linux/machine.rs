@@ -123,7 +123,7 @@ impl Machine {
                 Clock::new()
             },
             datagrams: Datagrams::new(&reactor),
-            watchdog: Watchdog::open(parts.watchdog.as_deref()),
+            watchdog: Watchdog::new(parts.watchdog.as_deref()),
             children: Vec::new(),
             parts,
             lan: LinuxLan::new(&reactor),

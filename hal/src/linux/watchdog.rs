@@ -1,13 +1,14 @@
 //! Whoever starts us anew should the loop stand still: the board's watchdog, or systemd's.
 //!
 //! Both want to hear from us in time; what they hear is that the loop has come round. The hardware's
-//! is a timer that resets the whole board: it is opened once and never closed in order, so that it
-//! goes on while a program that fell is started again, and strikes if it is not.
+//! is a timer that resets the whole board: it is opened when the loop first comes round, since a large
+//! store may be read for longer than it counts, and never closed in order, so that it goes on while a
+//! program that fell is started again, and strikes if it is not.
 
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ const HARDWARE: Duration = Duration::from_secs(15);
 /// The watchdogs of a machine.
 #[derive(Debug, Default)]
 pub(super) struct Watchdog {
+    /// The hardware's, until it is opened.
+    device: Option<PathBuf>,
     hardware: Option<File>,
     supervisor: bool,
     /// How often they must hear from us; `None` if there is none.
@@ -27,27 +30,21 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Opens `device`, if the board has one, and asks the environment for a supervisor (systemd's
-    /// `WATCHDOG_USEC`).
-    pub(super) fn open(device: Option<&Path>) -> Self {
-        let hardware = device.and_then(|path| match OpenOptions::new().write(true).open(path) {
-            Ok(file) => Some(file),
-            Err(error) => {
-                log::warn!("no watchdog: {}: {error}", path.display());
-                None
-            }
-        });
+    /// That of the hardware at `device`, if the board has one, and the environment's supervisor
+    /// (systemd's `WATCHDOG_USEC`).
+    pub(super) fn new(device: Option<&Path>) -> Self {
         let supervisor = env::var("WATCHDOG_USEC").ok();
-        Self::with(hardware, supervisor.as_deref(), timeout(device))
+        Self::with(device, supervisor.as_deref(), timeout(device))
     }
 
-    fn with(hardware: Option<File>, supervisor: Option<&str>, timeout: Duration) -> Self {
+    fn with(device: Option<&Path>, supervisor: Option<&str>, timeout: Duration) -> Self {
         let supervisor = supervisor.and_then(|micros| micros.parse().ok());
         let supervisor = supervisor.map(Duration::from_micros);
-        let limits = [hardware.is_some().then_some(timeout), supervisor];
+        let limits = [device.map(|_| timeout), supervisor];
         let shortest = limits.into_iter().flatten().min();
         Self {
-            hardware,
+            device: device.map(Path::to_owned),
+            hardware: None,
             supervisor: supervisor.is_some(),
             // A third: one that comes late is no alarm yet.
             every: shortest.map(|limit| (limit / 3).max(Duration::from_millis(100))),
@@ -62,6 +59,12 @@ impl Watchdog {
             return;
         }
         self.due = Some(now + every);
+        if let Some(device) = self.device.take() {
+            match OpenOptions::new().write(true).open(&device) {
+                Ok(file) => self.hardware = Some(file),
+                Err(error) => log::warn!("no watchdog: {}: {error}", device.display()),
+            }
+        }
         if let Some(hardware) = &mut self.hardware {
             // Not a `V`, which would stop it. If it takes nothing, it will strike: let it.
             let _ = hardware.write_all(b"\n");
@@ -114,8 +117,9 @@ mod tests {
         let directory = super::super::scratch("watchdog");
         let path = directory.join("device");
         fs::write(&path, "").unwrap();
-        let file = OpenOptions::new().append(true).open(&path).unwrap();
-        let mut watchdog = Watchdog::with(Some(file), None, HARDWARE);
+        let mut watchdog = Watchdog::with(Some(&path), None, HARDWARE);
+        // A whole store may be read before the first round: nothing counts yet.
+        assert!(watchdog.hardware.is_none() && watchdog.due().is_none());
         let fed = || fs::read(&path).unwrap().len();
         for (now, times) in [
             (0, 1),
@@ -139,8 +143,8 @@ mod tests {
 
     #[test]
     fn the_shorter_of_two_rules() {
-        let file = OpenOptions::new().write(true).open("/dev/null").unwrap();
-        let both = Watchdog::with(Some(file), Some("3000000"), HARDWARE);
+        let device = Some(Path::new("/dev/null"));
+        let both = Watchdog::with(device, Some("3000000"), HARDWARE);
         assert_eq!(both.every, Some(Duration::from_secs(1)));
         let words = Watchdog::with(None, Some("soon"), HARDWARE);
         assert_eq!(words.every, None);

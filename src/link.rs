@@ -179,11 +179,6 @@ impl Link {
         }
     }
 
-    /// What comes next is the beginning of a line, whatever came before: another caller's.
-    pub fn begin_line(&mut self) {
-        self.skipping = false;
-    }
-
     /// Octets of lines that were too long, thrown away since the link was new or cleared.
     #[must_use]
     pub fn skipped(&self) -> u64 {

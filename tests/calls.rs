@@ -19,7 +19,7 @@ use hal::sim::line::{By, CutAfter, Toward};
 use hal::sim::post::{Asked, Fault};
 use hal::{Duration, Instant};
 use ringmail::config::ReadAtDesk;
-use ringmail::mailbox::{Offer, Row};
+use ringmail::mailbox::{Offer, Row, View};
 use support::dialler::{Plan, Say, take_all};
 use support::world::{House, Running, id_of, mail};
 
@@ -479,7 +479,9 @@ fn lists(on: &Running<'_, '_>) -> (Vec<String>, Vec<String>) {
         };
         ids.clone().filter(is).collect::<Vec<_>>()
     };
-    let held = with(&|row| row.copy.is_some() && row.offer(ReadAtDesk::Drop) == Offer::Mail);
+    let held = with(&|row| {
+        row.copy.is_some() && row.offer(ReadAtDesk::Drop, View::Usual, 0) == Offer::Mail
+    });
     (held, with(&Row::is_listed))
 }
 

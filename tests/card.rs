@@ -40,7 +40,7 @@ fn kept(house: &House) -> Option<String> {
         segments: &mut segments,
         buffers: &mut buffers,
     };
-    let mut slots = vec![Slot::Vacant; 512];
+    let mut slots = vec![Slot::VACANT; 512];
     let mut index = vec![0; 1024];
     let mut ledger = Ledger::new(&mut slots, &mut index);
     let disk = house.world.disk().clone();

@@ -325,3 +325,73 @@ fn a_thousand_mails_come_as_the_server_sends_them_and_it_notices_nothing() {
         "each was copied once: {counts:?}"
     );
 }
+
+/// What poplib gets of a mail that was read at the desk, for each policy: sizes and what `RETR`
+/// sends agree, and what is taken is not offered again. Most of the time passes on the lines, so
+/// the policies are tried side by side.
+#[test]
+fn sentence_2_12_what_was_read_at_the_desk_by_each_policy() {
+    let policies = ["drop", "notice", "mark header", "mark subject", "mark body"];
+    std::thread::scope(|scope| {
+        for policy in policies {
+            scope.spawn(move || read_at_the_desk(policy));
+        }
+    });
+}
+
+fn read_at_the_desk(policy: &str) {
+    const MAILS: [&str; 3] = [
+        "From: a@example.net\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nHello\r\n",
+        "From: b@example.net\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nHi\r\n\
+         --x--\r\n",
+        "From: c@example.net\r\nX-Long: a\r\n b\r\n\r\n.\r\n..\r\nBye\r\n",
+    ];
+    let mut dovecot = Dovecot::start(Settings::default());
+    for mail in MAILS {
+        dovecot.maildir("alice").deliver(mail.as_bytes());
+    }
+    let config = user_of(&dovecot.account("alice"));
+    let gateway = Gateway::start(&format!("{config}\nuser alice read-at-desk {policy}\n"));
+    gateway.poll("alice");
+    gateway.wait_for("show user alice", "3 waiting here");
+    let usual = gateway.account("alice");
+    let full = Account {
+        user: "alice+full".to_owned(),
+        ..usual.clone()
+    };
+    let mut names = dovecot.maildir("alice").names();
+    names.sort_unstable();
+    for name in names.iter().take(2) {
+        dovecot.maildir("alice").remove(name);
+    }
+    let is_mail = |octets: &Vec<u8>| MAILS.iter().any(|mail| octets == mail.as_bytes());
+    let mails = listen(&usual);
+    for mail in &mails {
+        assert_eq!(mail.listed, mail.octets.len(), "{policy}: {mail:?}");
+    }
+    let mails = octets(mails);
+    assert_eq!(
+        mails.len(),
+        if policy == "drop" { 1 } else { 3 },
+        "{policy}"
+    );
+    assert_eq!(
+        mails.iter().filter(|mail| is_mail(mail)).count(),
+        1,
+        "{policy}"
+    );
+    gateway.wait_for_ends(1);
+    assert_same(
+        &Caller::Poplib.call(&usual, mails.len(), Then::Delete),
+        &mails,
+    );
+    gateway.wait_for_ends(2);
+    // Taken, nothing of it is there any more, but what notices stood for.
+    let left = Caller::Poplib.call(&full, 0, Then::Keep);
+    assert_eq!(
+        left.len(),
+        if policy == "notice" { 2 } else { 0 },
+        "{policy}"
+    );
+    assert!(left.iter().all(is_mail), "{policy}");
+}

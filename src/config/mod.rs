@@ -309,6 +309,21 @@ pub enum ReadAtDesk {
     /// It is not offered any more (claim 2).
     #[default]
     Drop,
+    /// It is offered with a mark (claim 3).
+    Mark(Mark),
+    /// A short notice is offered in its place (claim 3); the mail is under `NAME+full`.
+    Notice,
+}
+
+/// `read-at-desk mark header|subject|body`: where the mark stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// A field of its own, before all others.
+    Header,
+    /// A word before the subject.
+    Subject,
+    /// A line before the body.
+    Body,
 }
 
 /// `taken-by dele|retr`: what removes a mail from the gateway.
@@ -546,6 +561,14 @@ impl Choosable for ModemKind {
         ("wifi", Self::Wifi),
         ("gsm", Self::Gsm),
         ("direct", Self::Direct),
+    ];
+}
+
+impl Choosable for Mark {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("header", Self::Header),
+        ("subject", Self::Subject),
+        ("body", Self::Body),
     ];
 }
 

@@ -257,6 +257,8 @@ impl Config {
                 user.poll.at_login = None;
             }
             Phrase::UserDeskDrop => user.read_at_desk = ReadAtDesk::Drop,
+            Phrase::UserDeskNotice => user.read_at_desk = ReadAtDesk::Notice,
+            Phrase::UserDeskMark => user.read_at_desk = ReadAtDesk::Mark(choice(command, 4)?),
             Phrase::UserTakenBy => user.taken_by = choice(command, 3)?,
             Phrase::UserCommit => user.commit = choice(command, 3)?,
             Phrase::UserStart => user.start = start(command, 3)?,

@@ -10,7 +10,7 @@ use heapless::String;
 use super::value::{Octets, Span, Times};
 use super::words::Quoted;
 use super::{
-    Answering, Choosable, Config, Device, LINE_OCTETS, Limits, Line, Network, Poll,
+    Answering, Choosable, Config, Device, LINE_OCTETS, Limits, Line, Network, Poll, ReadAtDesk,
     STORE_DEFAULT_OCTETS, Secret, Source, Start, User,
 };
 
@@ -182,6 +182,14 @@ impl User {
             ));
         }
         self.poll_commands(put);
+        match self.read_at_desk {
+            ReadAtDesk::Drop => {}
+            ReadAtDesk::Notice => put(format_args!("user {name} read-at-desk notice")),
+            ReadAtDesk::Mark(mark) => put(format_args!(
+                "user {name} read-at-desk mark {}",
+                mark.word()
+            )),
+        }
         if self.taken_by != Default::default() {
             put(format_args!(
                 "user {name} taken-by {}",

@@ -121,6 +121,22 @@ const GOOD: &[(&str, Option<&str>)] = &[
     ),
     ("user anna poll off", Some("user anna poll off")),
     ("user anna read-at-desk drop", None),
+    (
+        "user anna read-at-desk notice",
+        Some("user anna read-at-desk notice"),
+    ),
+    (
+        "user anna read-at-desk mark header",
+        Some("user anna read-at-desk mark header"),
+    ),
+    (
+        "user anna read-at-desk mark subject",
+        Some("user anna read-at-desk mark subject"),
+    ),
+    (
+        "user anna read-at-desk mark body",
+        Some("user anna read-at-desk mark body"),
+    ),
     ("user anna taken-by dele", None),
     ("user anna taken-by retr", Some("user anna taken-by retr")),
     ("user anna commit quit", None),
@@ -418,20 +434,16 @@ const BAD: &[(&str, &str)] = &[
         "poll at-login: expected 1s to 2m, got \"1h\"",
     ),
     (
-        "user anna read-at-desk notice",
-        "not built yet: user USER read-at-desk notice",
-    ),
-    (
-        "user anna read-at-desk mark body",
-        "not built yet: user USER read-at-desk mark header|subject|body",
-    ),
-    (
         "user anna read-at-desk mark",
-        "not built yet: user USER read-at-desk mark header|subject|body",
+        "read-at-desk mark: expected header, subject or body, got nothing",
+    ),
+    (
+        "user anna read-at-desk mark top",
+        "read-at-desk mark: expected header, subject or body, got \"top\"",
     ),
     (
         "user anna read-at-desk keep",
-        "read-at-desk: expected drop, got \"keep\"",
+        "read-at-desk: expected drop, notice or mark, got \"keep\"",
     ),
     (
         "user anna taken-by list",

@@ -5,9 +5,9 @@ use hal::{Board, Duration, Instant, ModemPort, StreamError};
 use crate::config::{self, Config, Name, TakenBy};
 use crate::hayes;
 use crate::link::Link;
-use crate::mailbox::Mailbox;
 use crate::mailbox::calls::NOBODY;
 use crate::mailbox::maildrop::{Item, Maildrop};
+use crate::mailbox::{Mailbox, View};
 use crate::pop3::server::{self, Refusal};
 use crate::session::{Ended, Event, Options, Session};
 use crate::store::Ticket;
@@ -50,6 +50,7 @@ pub(super) struct Line<'a, B: Board> {
 #[derive(Clone, Debug)]
 struct Claim {
     user: Name,
+    view: View,
     account: u8,
     /// `PASS` is answered then, whatever the visit does.
     until: Instant,
@@ -104,7 +105,8 @@ impl<'a, B: Board> Line<'a, B> {
     }
 
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        if self.session.is_opening() && self.maildrop.is_checking() {
+        let checking = self.session.is_opening() && self.maildrop.is_checking();
+        if checking || self.maildrop.is_preparing() {
             // A piece a turn: whoever else has octets is served between two of them.
             return Some(now);
         }
@@ -362,6 +364,7 @@ impl<B: Board> Office<'_, B> {
 
     /// `login` has proven who it is: the maildrop is claimed. All ways of logging in meet here.
     pub(super) fn on_proven(&mut self, moment: Moment, at: usize, login: &str) {
+        let (_, view) = View::split(login).unwrap_or_default();
         let Some(user) = somebody(&self.config, login) else {
             // Deleted since the proof.
             self.refuse(moment, at, Refusal::Password);
@@ -387,6 +390,7 @@ impl<B: Board> Office<'_, B> {
         if let Some(line) = self.lines.get_mut(at) {
             line.login = Some(Claim {
                 user: name,
+                view,
                 account,
                 until: moment.now + budget,
                 phase: Phase::Visiting,
@@ -416,6 +420,7 @@ impl<B: Board> Office<'_, B> {
                 self.open_maildrop(moment, at, claim);
                 true
             }
+            Phase::Opening(_) if !self.prepare(at) => true,
             Phase::Opening(ticket) => match self.mailbox.committed(ticket) {
                 Ok(false) => false,
                 Ok(true) => {
@@ -441,8 +446,14 @@ impl<B: Board> Office<'_, B> {
             self.refuse(moment, at, Refusal::Temporary);
             return;
         };
-        line.maildrop
-            .open(&mut self.mailbox, claim.account, user, call);
+        line.maildrop.open(
+            &mut self.mailbox,
+            claim.account,
+            user,
+            claim.view,
+            moment.day(),
+            call,
+        );
         if line.maildrop.is_cut() {
             let name = &user.name;
             self.notes.warn(
@@ -452,6 +463,12 @@ impl<B: Board> Office<'_, B> {
         }
         claim.phase = Phase::Opening(self.mailbox.commit());
         line.login = Some(claim);
+    }
+
+    /// Makes the maildrop ready, a piece at a time; returns whether it is.
+    fn prepare(&mut self, at: usize) -> bool {
+        let line = self.lines.get_mut(at);
+        line.is_none_or(|line| line.maildrop.prepare(&mut self.mailbox))
     }
 
     fn admit(&mut self, moment: Moment, at: usize, user: Name) {
@@ -553,9 +570,10 @@ impl<B: Board> Office<'_, B> {
     }
 }
 
-/// Who may call by the name that a caller says.
+/// Who may call by the name that a caller says, whatever view of the maildrop it asks for.
 pub(super) fn somebody<'c>(config: &'c Config, login: &str) -> Option<&'c config::User> {
-    config.user(login)
+    let (name, _) = View::split(login)?;
+    config.user(name)
 }
 
 /// The name in greetings.

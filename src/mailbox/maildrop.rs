@@ -1,35 +1,52 @@
 //! One caller's view of a mailbox: a snapshot that keeps its numbers while it is open.
 //!
 //! ```text
-//! open (RETR, TOP)   Checking --> Ready            the copy's whole checksum is verified first
-//!                       |damaged
+//! open              of each notice its mail's header is read: its size must be known
+//! RETR, TOP          Checking --> Searching --> Ready   the copy's whole checksum is verified,
+//!                       |damaged                        and the place of the mark is found, first
 //!                       v
 //! no copy --------> Wanted --> Checking            the gateway fetches it from the LAN
 //!                       +----> Unavailable         .. or could not
 //! commit (QUIT)      Marking --> Waiting --> Done  rows, then one flush (design 2.7)
 //! ```
 //!
+//! What a caller gets of a mail that was read at the desk is made while it is read: see
+//! [`mark`](super::mark), [`notice`](super::notice). Nothing of it is stored.
+//!
 //! Deviation: a message without a copy is listed with the LAN server's figure of its size, which
 //! may be wrong; for all others it is exact (RFC 1939 §11).
 
 use hal::Medium;
 
-use crate::config::{CommitAt, Order, TakenBy, User};
+use crate::config::{CommitAt, Mark, Name, Order, TakenBy, User};
 use crate::pop3::{self, Commit, Open, ReadFault, Uid};
 use crate::store::{Reader, Stored, Ticket, Verifier};
 
-use super::row::{Offer, Taken};
+use super::day::Day;
+use super::mark::{self, Finder, Insertion};
+use super::notice;
+use super::row::{Offer, Taken, View};
 use super::{Error, Mailbox};
 
 /// How many octets of a copy are verified at one step, so that other lines are served meanwhile.
 const CHECK_OCTETS: usize = 256 * 1024;
+
+/// A header's beginning: what a notice says of a mail stands in it.
+const HEADER_OCTETS: usize = 64 * 1024;
+
+/// One read of a header.
+const PIECE_OCTETS: usize = 4096;
 
 /// One message of a maildrop.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Item {
     slot: u32,
     uid: u32,
+    /// Octets of what is sent.
     size: u32,
+    /// The day on which it was read at the desk.
+    day: u16,
+    form: Form,
     deleted: bool,
     sent: bool,
     /// It was sent, and no `RSET` forgets that.
@@ -38,12 +55,27 @@ pub struct Item {
     taken: bool,
 }
 
+/// What a caller gets of a mail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Form {
+    /// The mail as it is. Zero, as in [`Item::EMPTY`].
+    #[default]
+    Mail,
+    Marked(Mark),
+    /// A notice; its size is known once its mail's header was read.
+    Notice,
+    /// A notice of a mail whose copy turned out to be damaged: it is left out.
+    Gone,
+}
+
 impl Item {
     /// No message: all zeros, so that large tables need not be written to before they are used.
     pub const EMPTY: Self = Self {
         slot: 0,
         uid: 0,
         size: 0,
+        day: 0,
+        form: Form::Mail,
         deleted: false,
         sent: false,
         went: false,
@@ -62,7 +94,11 @@ pub struct Maildrop<'a> {
 #[derive(Debug)]
 struct Opened {
     user: u8,
+    name: Name,
     call: u32,
+    order: Order,
+    /// Items whose size is known.
+    prepared: usize,
     taken_by: TakenBy,
     commit_at: CommitAt,
     count: usize,
@@ -74,6 +110,10 @@ struct Opened {
 
 /// The message that is read, or made ready to be.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are as many as lines, and no heap"
+)]
 enum Reading {
     Nothing,
     Checking {
@@ -85,10 +125,24 @@ enum Reading {
         number: u32,
         slot: u32,
     },
+    /// The mark's place is looked for.
+    Searching {
+        number: u32,
+        octets: u64,
+        reader: Reader,
+        offset: u64,
+        finder: Finder,
+    },
     Ready {
         number: u32,
         octets: u64,
         reader: Reader,
+        insertion: Option<Insertion>,
+    },
+    /// A notice, ready.
+    Notice {
+        number: u32,
+        text: notice::Text,
     },
     Unavailable {
         number: u32,
@@ -127,21 +181,26 @@ impl<'a> Maildrop<'a> {
         }
     }
 
-    /// Takes the snapshot of what `account` is offered now, for call number `call`, and pins its
-    /// copies.
+    /// Takes the snapshot of what `account` is offered on day `today`, for call number `call`, and
+    /// pins its copies. It may be lent when [`prepare`](Self::prepare) is done.
     pub fn open<M: Medium>(
         &mut self,
         mailbox: &mut Mailbox<'_, M>,
         account: u8,
         user: &User,
+        view: View,
+        today: u16,
         call: u32,
     ) {
         let mut count = 0;
         let mut cut = false;
         for (slot, row) in mailbox.ledger().rows_of(account) {
-            if row.offer(user.read_at_desk) != Offer::Mail {
-                continue;
-            }
+            let (form, more) = match row.offer(user.read_at_desk, view, today) {
+                Offer::Nothing => continue,
+                Offer::Mail => (Form::Mail, 0),
+                Offer::Marked(mark) => (Form::Marked(mark), mark::octets(mark, Day(row.since))),
+                Offer::Notice => (Form::Notice, 0),
+            };
             let Some(item) = self.items.get_mut(count) else {
                 cut = true;
                 break;
@@ -149,22 +208,21 @@ impl<'a> Maildrop<'a> {
             *item = Item {
                 slot,
                 uid: row.uid,
-                size: row.size,
+                size: row.size.saturating_add(more),
+                day: row.since,
+                form,
                 ..Item::default()
             };
             count += 1;
-        }
-        let items = self.items.get_mut(..count).unwrap_or_default();
-        match user.order {
-            Order::Arrival => items.sort_unstable_by_key(|item| item.uid),
-            Order::Newest => items.sort_unstable_by_key(|item| core::cmp::Reverse(item.uid)),
-            Order::Size => items.sort_unstable_by_key(|item| (item.size, item.uid)),
         }
         mailbox.begin_call(call);
         mailbox.pin(account, true);
         self.opened = Some(Opened {
             user: account,
+            name: user.name.clone(),
             call,
+            order: user.order,
+            prepared: 0,
             taken_by: user.taken_by,
             commit_at: user.commit,
             count,
@@ -172,6 +230,52 @@ impl<'a> Maildrop<'a> {
             reading: Reading::Nothing,
             committing: Committing::Idle,
         });
+    }
+
+    /// Goes on to make it ready: reads the headers of mails that have notices, some at a time.
+    /// Returns whether it is done; then numbers and sizes stay.
+    pub fn prepare<M: Medium>(&mut self, mailbox: &mut Mailbox<'_, M>) -> bool {
+        let Some(opened) = &mut self.opened else {
+            return true;
+        };
+        let items = self.items.get_mut(..opened.count).unwrap_or_default();
+        if opened.prepared > items.len() {
+            return true;
+        }
+        let mut budget = CHECK_OCTETS;
+        for item in items.iter_mut().skip(opened.prepared) {
+            if item.form == Form::Notice {
+                if budget == 0 {
+                    return false;
+                }
+                match compose(mailbox, item.slot, item.day, &opened.name, &mut budget) {
+                    Some(text) => item.size = u32::try_from(text.len()).unwrap_or(u32::MAX),
+                    None => {
+                        mailbox.drop_damaged(item.slot);
+                        item.form = Form::Gone;
+                    }
+                }
+            }
+            opened.prepared += 1;
+        }
+        let gone = |item: &Item| item.form == Form::Gone;
+        match opened.order {
+            Order::Arrival => items.sort_unstable_by_key(|item| (gone(item), item.uid)),
+            Order::Newest => {
+                items.sort_unstable_by_key(|item| (gone(item), core::cmp::Reverse(item.uid)));
+            }
+            Order::Size => items.sort_unstable_by_key(|item| (gone(item), item.size, item.uid)),
+        }
+        opened.count = items.partition_point(|item| !gone(item));
+        opened.prepared = opened.count + 1;
+        true
+    }
+
+    /// Whether headers are read for it: there is more to do at once, though nothing comes.
+    #[must_use]
+    pub fn is_preparing(&self) -> bool {
+        let opened = self.opened.as_ref();
+        opened.is_some_and(|opened| opened.prepared <= opened.count)
     }
 
     /// Closes it, whatever was marked, and lets its copies go.
@@ -214,7 +318,12 @@ impl<'a> Maildrop<'a> {
     #[must_use]
     pub fn is_checking(&self) -> bool {
         let opened = self.opened.as_ref();
-        opened.is_some_and(|opened| matches!(opened.reading, Reading::Checking { .. }))
+        opened.is_some_and(|opened| {
+            matches!(
+                opened.reading,
+                Reading::Checking { .. } | Reading::Searching { .. }
+            )
+        })
     }
 
     /// The fetch of the wanted row has ended; where it failed, the message is not to be had now.
@@ -287,7 +396,14 @@ impl<M: Medium> pop3::Maildrop for Lent<'_, '_, M> {
     }
 
     fn uid(&self, number: u32) -> Option<Uid> {
-        Some(self.mailbox.uid(self.item(number)?.uid))
+        let item = self.item(number)?;
+        let mut uid = self.mailbox.uid(item.uid);
+        if item.form == Form::Notice {
+            // It fits: a mail's has at most eight characters. Longer by one than that of the mail,
+            // it is nobody else's: there are mails' of six and of eight.
+            let _ = uid.push('n');
+        }
+        Some(uid)
     }
 
     fn is_deleted(&self, number: u32) -> bool {
@@ -312,8 +428,16 @@ impl<M: Medium> pop3::Maildrop for Lent<'_, '_, M> {
                 Reading::Ready {
                     number: ready,
                     octets,
+                    insertion,
                     ..
-                } if *ready == number => return Open::Ready(*octets),
+                } if *ready == number => {
+                    let more = insertion.as_ref().map_or(0, |it| it.text.len() as u64);
+                    return Open::Ready(*octets + more);
+                }
+                Reading::Notice {
+                    number: ready,
+                    text,
+                } if *ready == number => return Open::Ready(text.len() as u64),
                 Reading::Wanted { number: wanted, .. } if *wanted == number => {
                     return Open::Pending;
                 }
@@ -330,16 +454,17 @@ impl<M: Medium> pop3::Maildrop for Lent<'_, '_, M> {
                     let reader = *reader;
                     match self.mailbox.store().verify(verifier, CHECK_OCTETS) {
                         None => return Open::Pending,
-                        Some(Ok(Stored { octets, .. })) => {
-                            self.opened.reading = Reading::Ready {
-                                number,
-                                octets,
-                                reader,
-                            };
-                        }
+                        Some(Ok(Stored { octets, .. })) => self.checked(number, octets, reader),
                         Some(Err(_)) => self.lost(number),
                     }
                 }
+                Reading::Searching {
+                    number: searched, ..
+                } if *searched == number => match self.search(CHECK_OCTETS) {
+                    Ok(true) => {}
+                    Ok(false) => return Open::Pending,
+                    Err(ReadFault) => self.lost(number),
+                },
                 _ => {
                     let Some(reading) = self.begin(number) else {
                         return Open::Unavailable;
@@ -351,10 +476,31 @@ impl<M: Medium> pop3::Maildrop for Lent<'_, '_, M> {
     }
 
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, ReadFault> {
-        let Reading::Ready { number, reader, .. } = &mut self.opened.reading else {
-            return Err(ReadFault);
+        let (number, reader, insertion) = match &mut self.opened.reading {
+            Reading::Ready {
+                number,
+                reader,
+                insertion,
+                ..
+            } => (*number, reader, insertion),
+            Reading::Notice { text, .. } => return Ok(part(text, offset, buf)),
+            _ => return Err(ReadFault),
         };
-        let number = *number;
+        let (mut offset, mut buf) = (offset, buf);
+        if let Some(Insertion { at, text }) = insertion {
+            let text = text.as_bytes();
+            let ahead = usize::try_from(at.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let behind = offset.saturating_sub(*at);
+            if ahead == 0 && behind < text.len() as u64 {
+                return Ok(part(text, behind, buf));
+            }
+            if ahead > 0 {
+                let most = buf.len().min(ahead);
+                buf = buf.get_mut(..most).unwrap_or_default();
+            } else {
+                offset -= text.len() as u64;
+            }
+        }
         match self.mailbox.store().read(reader, offset, buf) {
             Ok(n) => Ok(n),
             Err(_) => {
@@ -430,7 +576,12 @@ impl<M: Medium> Lent<'_, '_, M> {
 
     /// How the reading of message `number` begins; `None` if there is no such message.
     fn begin(&mut self, number: u32) -> Option<Reading> {
-        let slot = self.item(number)?.slot;
+        let Item {
+            slot, day, form, ..
+        } = *self.item(number)?;
+        if form == Form::Notice {
+            return Some(self.notice(number, slot, day));
+        }
         let reader = match self.mailbox.open_copy(slot) {
             None => return Some(Reading::Wanted { number, slot }),
             Some(Err(_)) => {
@@ -445,6 +596,84 @@ impl<M: Medium> Lent<'_, '_, M> {
             reader,
             verifier,
         })
+    }
+
+    /// How the reading of a notice begins, and ends.
+    fn notice(&mut self, number: u32, slot: u32, day: u16) -> Reading {
+        let size = self.item(number).map(|item| item.size as usize);
+        let name = &self.opened.name;
+        match compose(self.mailbox, slot, day, name, &mut HEADER_OCTETS.clone()) {
+            // Another length than was listed: its mail was copied anew, with another header.
+            Some(text) if Some(text.len()) == size => Reading::Notice { number, text },
+            Some(_) => Reading::Unavailable { number },
+            None => {
+                self.mailbox.drop_damaged(slot);
+                Reading::Unavailable { number }
+            }
+        }
+    }
+
+    /// The copy of message `number` is whole.
+    fn checked(&mut self, number: u32, octets: u64, reader: Reader) {
+        let marked = self.item(number).and_then(|item| match item.form {
+            Form::Marked(mark) => Some(Finder::new(mark, Day(item.day))),
+            _ => None,
+        });
+        self.opened.reading = match marked {
+            None => Reading::Ready {
+                number,
+                octets,
+                reader,
+                insertion: None,
+            },
+            Some(finder) => Reading::Searching {
+                number,
+                octets,
+                reader,
+                offset: 0,
+                finder,
+            },
+        };
+    }
+
+    /// Looks for the place of the mark in the next `budget` octets, or less. Returns whether it
+    /// was found.
+    fn search(&mut self, mut budget: usize) -> Result<bool, ReadFault> {
+        let Reading::Searching {
+            number,
+            octets,
+            reader,
+            offset,
+            finder,
+        } = &mut self.opened.reading
+        else {
+            return Ok(true);
+        };
+        let mut piece = [0; PIECE_OCTETS];
+        let insertion = loop {
+            if *offset >= *octets {
+                break finder.clone().finish();
+            }
+            if budget == 0 {
+                return Ok(false);
+            }
+            let read = self.mailbox.store().read(reader, *offset, &mut piece);
+            let read = read.map_err(|_| ReadFault)?;
+            let octets = piece.get(..read).unwrap_or_default();
+            if let Some(insertion) = finder.read(octets) {
+                break insertion;
+            }
+            // Nothing read: the next chunk lies further on, and looking for it took time as well.
+            budget = budget.saturating_sub(read.max(PIECE_OCTETS));
+            *offset += read as u64;
+        };
+        self.opened.reading = Reading::Ready {
+            number: *number,
+            octets: *octets,
+            reader: *reader,
+            insertion: Some(insertion),
+        };
+        Ok(true)
     }
 
     /// The copy of message `number` is damaged: it must be fetched again.
@@ -467,9 +696,54 @@ impl<M: Medium> Lent<'_, '_, M> {
         if item.taken || !(item.deleted || by_retr) {
             return Ok(false);
         }
-        self.mailbox
-            .set_taken(item.slot, Taken::Full, self.opened.call)?;
+        let taken = match item.form {
+            Form::Notice => Taken::Notice,
+            Form::Mail | Form::Marked(_) | Form::Gone => Taken::Full,
+        };
+        let before = self.mailbox.ledger().row(item.slot).map(|row| row.taken);
+        if before < Some(taken) {
+            self.mailbox.set_taken(item.slot, taken, self.opened.call)?;
+        }
         item.taken = true;
         Ok(true)
     }
+}
+
+/// Reads the header of the mail in `slot` and makes its notice of it; `budget` shrinks by what was
+/// read. `None` if the copy cannot be read.
+fn compose<M: Medium>(
+    mailbox: &mut Mailbox<'_, M>,
+    slot: u32,
+    day: u16,
+    name: &str,
+    budget: &mut usize,
+) -> Option<notice::Text> {
+    let size = mailbox.ledger().row(slot)?.size;
+    let mut reader = mailbox.open_copy(slot)?.ok()?;
+    let mut fields = notice::Fields::new();
+    let mut piece = [0; PIECE_OCTETS];
+    let mut offset = 0;
+    let mut left = HEADER_OCTETS;
+    while offset < u64::from(size) && left > 0 {
+        let read = mailbox.store().read(&mut reader, offset, &mut piece).ok()?;
+        let spent = read.max(PIECE_OCTETS);
+        (left, *budget) = (left.saturating_sub(spent), budget.saturating_sub(spent));
+        if fields.read(piece.get(..read).unwrap_or_default()) {
+            break;
+        }
+        offset += read as u64;
+    }
+    Some(fields.compose(Day(day), size, name))
+}
+
+/// Copies of `text` what stands from `offset` on and fits into `buf`; returns how much.
+fn part(text: &[u8], offset: u64, buf: &mut [u8]) -> usize {
+    let from = usize::try_from(offset).unwrap_or(usize::MAX);
+    let rest = text.get(from..).unwrap_or_default();
+    let count = rest.len().min(buf.len());
+    let (Some(rest), Some(room)) = (rest.get(..count), buf.get_mut(..count)) else {
+        return 0;
+    };
+    room.copy_from_slice(rest);
+    count
 }

@@ -11,10 +11,13 @@
 //! whoever changes many rows remembers how far it came and goes on at its next step.
 
 pub mod calls;
+mod day;
 pub mod failures;
 pub mod index;
 pub mod ledger;
 pub mod maildrop;
+mod mark;
+mod notice;
 pub mod packed;
 pub mod row;
 
@@ -38,7 +41,7 @@ use index::{ENTRY_OCTETS, Entry, FORMAT, RowV1};
 use ledger::Full;
 pub use ledger::{Account, Habit, Ledger, SourceRecord};
 pub use packed::Slot;
-pub use row::{Lan, Offer, Row, Taken};
+pub use row::{Lan, Offer, Row, Taken, View};
 
 /// Days that a mail stays known after it has gone from the LAN server (design 2.13).
 const TOMBSTONE_DAYS: u16 = 90;
@@ -505,7 +508,12 @@ impl<'a, M: Medium> Mailbox<'a, M> {
     /// Octets of the copies that `user` is offered: what counts against the share.
     #[must_use]
     pub fn held(&self, user: u8, policy: ReadAtDesk) -> u64 {
-        let offered = |row: &Row| row.copy.is_some() && row.offer(policy) == Offer::Mail;
+        let today = self.ledger.today();
+        let offered = |row: &Row| {
+            let views = [View::Usual, View::Full];
+            let in_view = |view| row.offer(policy, view, today) != Offer::Nothing;
+            row.copy.is_some() && views.into_iter().any(in_view)
+        };
         let rows = self.ledger.rows_of(user).map(|(_, row)| row);
         rows.filter(offered).map(|row| u64::from(row.size)).sum()
     }

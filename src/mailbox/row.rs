@@ -12,7 +12,7 @@
 //! The patent's list of the previous connection is `lan` in {Unread, Read}; its management list is
 //! what is offered with a copy.
 
-use crate::config::ReadAtDesk;
+use crate::config::{Mark, ReadAtDesk};
 use crate::identity::Identity;
 use crate::reconcile::Key;
 use crate::store::Place;
@@ -48,7 +48,40 @@ pub enum Offer {
     Nothing,
     /// The mail, from its copy or fetched on `RETR`.
     Mail,
+    /// The mail, with a mark that it was read at the desk.
+    Marked(Mark),
+    /// A notice that it was read at the desk.
+    Notice,
 }
+
+/// Which view of a maildrop a login asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// `NAME`
+    #[default]
+    Usual,
+    /// `NAME+full`: the mails in place of notices.
+    Full,
+}
+
+impl View {
+    /// The user's name and the view that `login` asks for; `None` if there is no such view.
+    #[must_use]
+    pub fn split(login: &str) -> Option<(&str, Self)> {
+        match login.split_once('+') {
+            None => Some((login, Self::Usual)),
+            Some((name, FULL)) => Some((name, Self::Full)),
+            Some(_) => None,
+        }
+    }
+}
+
+/// The word of [`View::Full`], behind the `+`.
+pub const FULL: &str = "full";
+
+/// Days for which a mail read at the desk may still be had, and its notice with it: a notice must
+/// not promise what is not there (design 2.12).
+const NOTICE_DAYS: u16 = 30;
 
 /// What the gateway knows of one unique-id of one user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,16 +110,32 @@ pub struct Row {
 }
 
 impl Row {
-    /// What a maildrop opened now offers of this mail: the offer table of design §2.
+    /// What a maildrop opened on day `today`, 0 without a trusted clock, offers of this mail: the
+    /// offer table of design §2.
     #[must_use]
-    pub fn offer(&self, policy: ReadAtDesk) -> Offer {
+    pub fn offer(&self, policy: ReadAtDesk, view: View, today: u16) -> Offer {
         if self.taken == Taken::Full {
             return Offer::Nothing;
         }
-        match (self.lan, self.copy, policy) {
-            (Lan::Unread, _, _) | (Lan::Ours, Some(_), _) => Offer::Mail,
-            (Lan::Read | Lan::Absent, _, ReadAtDesk::Drop) | (Lan::Ours, None, _) => Offer::Nothing,
+        match (self.lan, self.copy) {
+            (Lan::Unread, _) | (Lan::Ours, Some(_)) => return Offer::Mail,
+            (_, None) => return Offer::Nothing,
+            (Lan::Read | Lan::Absent, Some(_)) => {}
         }
+        match (policy, view) {
+            (ReadAtDesk::Drop, _) | (ReadAtDesk::Mark(_), View::Full) => Offer::Nothing,
+            (ReadAtDesk::Mark(mark), View::Usual) => Offer::Marked(mark),
+            (ReadAtDesk::Notice, _) if self.is_old(today) => Offer::Nothing,
+            (ReadAtDesk::Notice, View::Usual) if self.taken == Taken::No => Offer::Notice,
+            (ReadAtDesk::Notice, View::Usual) => Offer::Nothing,
+            (ReadAtDesk::Notice, View::Full) => Offer::Mail,
+        }
+    }
+
+    /// Whether it was read at the desk too long ago for a notice. Without a trusted clock, now or
+    /// then, nobody can say so.
+    fn is_old(&self, today: u16) -> bool {
+        self.since != 0 && today.saturating_sub(self.since) > NOTICE_DAYS
     }
 
     /// Whether the patent's list of the previous connection has it.
@@ -241,7 +290,9 @@ mod tests {
                     let other = first.apply(second.apply(row));
                     let unsure = |e: Event| e == Event::Unlisted { keeps: false };
                     if (unsure(first) || unsure(second)) && one.copy.is_none() {
-                        assert_eq!(one.offer(ReadAtDesk::Drop), other.offer(ReadAtDesk::Drop));
+                        for (policy, view) in POLICIES.into_iter().zip([View::Usual; 5]) {
+                            assert_eq!(one.offer(policy, view, 0), other.offer(policy, view, 0));
+                        }
                         continue;
                     }
                     if (unsure(first) || unsure(second)) && row.copy.is_none() {
@@ -254,18 +305,77 @@ mod tests {
         }
     }
 
-    /// Design §2, the offer table under `drop`, for every row there can be.
+    const POLICIES: [ReadAtDesk; 5] = [
+        ReadAtDesk::Drop,
+        ReadAtDesk::Mark(Mark::Header),
+        ReadAtDesk::Mark(Mark::Subject),
+        ReadAtDesk::Mark(Mark::Body),
+        ReadAtDesk::Notice,
+    ];
+
+    /// Design §2, the offer table, for every row there can be, every policy and either view.
     #[test]
     fn a_maildrop_offers_what_the_table_says() {
         for row in rows() {
-            let offered = match (row.taken, row.lan) {
-                (Taken::Full, _) => false,
-                (_, Lan::Unread) => true,
-                (_, Lan::Ours) => row.copy.is_some(),
-                (_, Lan::Read | Lan::Absent) => false,
+            for policy in POLICIES {
+                for view in [View::Usual, View::Full] {
+                    let held = row.copy.is_some();
+                    let there = row.lan == Lan::Unread || row.lan == Lan::Ours && held;
+                    let read = matches!(row.lan, Lan::Read | Lan::Absent) && held;
+                    let expected = match (policy, view) {
+                        _ if row.taken == Taken::Full => Offer::Nothing,
+                        _ if there => Offer::Mail,
+                        _ if !read => Offer::Nothing,
+                        (ReadAtDesk::Drop, _) => Offer::Nothing,
+                        (ReadAtDesk::Mark(mark), View::Usual) => Offer::Marked(mark),
+                        (ReadAtDesk::Mark(_), View::Full) => Offer::Nothing,
+                        (ReadAtDesk::Notice, View::Full) => Offer::Mail,
+                        (ReadAtDesk::Notice, View::Usual) if row.taken == Taken::No => {
+                            Offer::Notice
+                        }
+                        (ReadAtDesk::Notice, View::Usual) => Offer::Nothing,
+                    };
+                    let offer = row.offer(policy, view, 1000);
+                    assert_eq!(offer, expected, "{row:?} {policy:?} {view:?}");
+                }
+            }
+        }
+    }
+
+    /// Design 2.12: the full mail, and so its notice, may be had for 30 days.
+    #[test]
+    fn sentence_2_12_a_notice_promises_only_what_can_be_had() {
+        for (since, today, offered) in [
+            (100, 130, true),
+            (100, 131, false),
+            (0, 5000, true),
+            (100, 0, true),
+            (100, 90, true),
+        ] {
+            let row = Row {
+                since,
+                ..row(Lan::Absent, true, Taken::No)
             };
-            let offer = row.offer(ReadAtDesk::Drop);
-            assert_eq!(offer == Offer::Mail, offered, "{row:?}");
+            let notice = row.offer(ReadAtDesk::Notice, View::Usual, today);
+            let full = row.offer(ReadAtDesk::Notice, View::Full, today);
+            assert_eq!(notice == Offer::Notice, offered, "{since} {today}");
+            assert_eq!(full == Offer::Mail, offered, "{since} {today}");
+            // What is not read at the desk has no such age.
+            let unread = Row {
+                lan: Lan::Unread,
+                ..row
+            };
+            let offer = unread.offer(ReadAtDesk::Notice, View::Usual, today);
+            assert_eq!(offer, Offer::Mail);
+        }
+    }
+
+    #[test]
+    fn a_login_names_a_view() {
+        assert_eq!(View::split("anna"), Some(("anna", View::Usual)));
+        assert_eq!(View::split("anna+full"), Some(("anna", View::Full)));
+        for login in ["anna+", "anna+Full", "anna+full+full", "anna+text"] {
+            assert_eq!(View::split(login), None, "{login}");
         }
     }
 
@@ -274,8 +384,11 @@ mod tests {
     fn sentence_2_4_what_a_consuming_source_drops_stays_offered() {
         let before = row(Lan::Unread, true, Taken::No);
         let after = Event::Unlisted { keeps: false }.apply(before);
-        assert_eq!(after.offer(ReadAtDesk::Drop), Offer::Mail);
+        assert_eq!(after.offer(ReadAtDesk::Drop, View::Usual, 0), Offer::Mail);
         let after = Event::Unlisted { keeps: true }.apply(before);
-        assert_eq!(after.offer(ReadAtDesk::Drop), Offer::Nothing);
+        assert_eq!(
+            after.offer(ReadAtDesk::Drop, View::Usual, 0),
+            Offer::Nothing
+        );
     }
 }

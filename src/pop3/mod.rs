@@ -13,8 +13,8 @@ pub mod multiline;
 pub mod reply;
 pub mod server;
 
-/// A unique-id as RFC 1939 §7 has it: 1 to 70 octets of 0x21 to 0x7e. Ours are at most 8.
-pub type Uid = heapless::String<8>;
+/// A unique-id as RFC 1939 §7 has it: 1 to 70 octets of 0x21 to 0x7e. Ours are at most 9.
+pub type Uid = heapless::String<9>;
 
 /// One caller's view of a mailbox: what [`server::Server`] serves.
 ///

@@ -80,12 +80,8 @@ grammar! {
         UserPollAtLogin "user USER poll at-login DURATION|off" "and when the caller logs in, for so long (10s)"
         UserPollOff "user USER poll off" "never visit the LAN server"
         UserDeskDrop "user USER read-at-desk drop" "what was read at the desk is not offered (default)"
-    }
-    NotBuilt {
-        UserDeskNotice "user USER read-at-desk notice" "a short notice in its place"
-        UserDeskMark "user USER read-at-desk mark header|subject|body" "offer it marked"
-    }
-    Configuration {
+        UserDeskNotice "user USER read-at-desk notice" "a short notice in its place, the mail as NAME+full"
+        UserDeskMark "user USER read-at-desk mark header|subject|body" "offer it, marked there"
         UserTakenBy "user USER taken-by dele|retr" "what removes a mail from the gateway (dele)"
         UserCommit "user USER commit quit|dele" "when (quit)"
         UserStart "user USER start all|new|DAYSd" "what the first visit copies (all)"

@@ -508,7 +508,8 @@ impl Candidates<'_> {
 /// Whether a mail of `known` octets may be the one that is listed with `listed`. Servers count line
 /// ends as one octet or two, so a sixteenth is forgiven. Mails made by programs may have equal
 /// headers; and one that was copied again costs less than one taken for another.
-fn sizes_agree(known: u32, listed: Option<u32>) -> bool {
+#[must_use]
+pub fn sizes_agree(known: u32, listed: Option<u32>) -> bool {
     listed.is_some_and(|listed| known.abs_diff(listed) <= known.max(listed) / 16 + 8)
 }
 

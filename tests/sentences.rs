@@ -400,6 +400,39 @@ fn sentence_2_3_a_renumbered_server_is_known_by_its_headers() {
     });
 }
 
+/// Without `TOP` nothing can be looked at before it is copied: then the copy tells.
+#[test]
+fn sentence_2_3_without_top_a_renumbered_mail_is_known_by_its_copy() {
+    let all = ["id1", "id2", "id3", "id4"];
+    for taken in 0..16_u32 {
+        house(&all).power(|on| {
+            on.run_until_ready();
+            on.world.net().post().top = false;
+            visit(on);
+            let before = uids(&on.whole_call("a", plan(take_all(false))));
+            let taken: Vec<u32> = (1..=4).filter(|n| taken >> (n - 1) & 1 == 1).collect();
+            let deletes = taken.iter().map(|&n| Say::Dele(n));
+            let record = on.whole_call("a", says(&deletes.chain([Say::Quit]).collect::<Vec<_>>()));
+            assert!(record.quit_read);
+            on.world
+                .net()
+                .post()
+                .renumber("anna", |id| format!("new.{id}"));
+            deliver(on, "other", 700);
+            visit(on);
+            let after = uids(&on.whole_call("a", plan(take_all(false))));
+            let mut expected = before.clone();
+            expected.retain(|id, _| !taken.iter().any(|n| all[*n as usize - 1] == id));
+            expected.insert("other".into(), after["other"].clone());
+            assert_eq!(after, expected, "{taken:?}");
+            // Known again: nothing more is copied.
+            visit(on);
+            assert!(all.iter().all(|id| copies(on, &format!("new.{id}")) == 2));
+            assert_eq!(copies(on, "other"), 1);
+        });
+    }
+}
+
 #[test]
 fn sentence_2_3_renumbered_cut_at_every_octet() {
     let all = ["id1", "id2", "id3"];

@@ -95,6 +95,8 @@ pub struct Post {
     pub rate: u64,
     /// Whether it says `PIPELINING`.
     pub pipelining: bool,
+    /// Whether there is `TOP`.
+    pub top: bool,
     /// Whether `QUIT` removes what was fetched whole.
     pub consumes: bool,
     connections: u32,
@@ -109,6 +111,7 @@ impl Default for Post {
             latency: Duration::from_micros(300),
             rate: 10_000_000,
             pipelining: true,
+            top: true,
             consumes: false,
             connections: 0,
             octets: 0,
@@ -296,7 +299,10 @@ impl Session {
             match (&self.open, verb.to_ascii_uppercase().as_str()) {
                 (_, "CAPA") => {
                     say(out, "+OK");
-                    for capability in ["TOP", "UIDL", "USER", "RESP-CODES"] {
+                    if post.top {
+                        say(out, "TOP");
+                    }
+                    for capability in ["UIDL", "USER", "RESP-CODES"] {
                         say(out, capability);
                     }
                     if post.pipelining {
@@ -355,6 +361,7 @@ impl Session {
             return;
         };
         let cut = post.fault == Fault::ListingCut;
+        let top = post.top;
         let endless = post.fault == Fault::Endless;
         let consumes = post.consumes;
         let Some(account) = post.accounts.get_mut(login) else {
@@ -401,6 +408,7 @@ impl Session {
                 self.deleted.clear();
                 say(out, "+OK");
             }
+            "TOP" if !top => say(out, "-ERR not known"),
             "LIST" | "TOP" | "RETR" | "DELE" => {
                 let mail = place.and_then(|at| account.mails.get_mut(at));
                 let Some(mail) = mail.filter(|mail| mail.present) else {

@@ -15,10 +15,10 @@
 
 use hal::Medium;
 
-use crate::identity::HeaderReader;
-use crate::mailbox::{self, Mailbox, Taken};
+use crate::identity::{HeaderReader, Identity};
+use crate::mailbox::{self, Mailbox, Row, Taken};
 use crate::pop3::client::Kind as Pop3Kind;
-use crate::reconcile::{Errand, Verdict};
+use crate::reconcile::{Errand, Listed, Slots, Verdict, sizes_agree};
 use crate::store::{Stored, Writer};
 
 use super::remote::{Kind, Reply, Request};
@@ -339,7 +339,15 @@ impl Copying {
         let header = body.header.clone().finish();
         let octets = u32::try_from(body.octets).unwrap_or(u32::MAX);
         let place = body.copied.map(|copied| copied.place);
+        let renamed = match entry.verdict {
+            // Its header was not looked at: there is no TOP, or nothing had gone.
+            Verdict::New if entry.identity.is_none() => {
+                unlisted(run, round, header.identity, octets)
+            }
+            _ => None,
+        };
         let written = match entry.verdict {
+            _ if renamed.is_some() => rename(run, round, renamed, &entry),
             Verdict::Known(slot) | Verdict::Rekeyed(slot) => round
                 .mailbox
                 .set_seen(slot, octets, Some(header.identity))
@@ -358,7 +366,11 @@ impl Copying {
             Err(mailbox::Error::Busy) => return Ok(Turn::Wait),
             Err(error) => return Err(Failure::Mailbox(error)),
         };
-        if place.is_some() {
+        if renamed.is_some() {
+            Slots::resume(round.tables.matched).insert(slot);
+            run.report.rekeyed += 1;
+            run.report.new = run.report.new.saturating_sub(1);
+        } else if place.is_some() {
             run.report.copied += 1;
             run.report.octets += u64::from(octets);
         } else {
@@ -422,4 +434,42 @@ impl Copying {
             mailbox.abort_copy(writer);
         }
     }
+}
+
+/// The row of a mail with this identity that is not listed under its key: the mail that was copied
+/// is that one under another name (design 2.3). Of equal rows, one not taken yet.
+fn unlisted<M: Medium>(
+    run: &Run,
+    round: &mut Round<'_, '_, '_, M>,
+    identity: Identity,
+    octets: u32,
+) -> Option<u32> {
+    let matched = Slots::resume(round.tables.matched);
+    let rows = round.mailbox.ledger().rows_of(run.account);
+    let renamed = rows.filter(|(slot, row)| {
+        row.identity == Some(identity)
+            && !matched.contains(*slot)
+            && sizes_agree(row.size, Some(octets))
+    });
+    let first = renamed.min_by_key(|(slot, row)| (row.taken == Taken::Full, *slot));
+    first.map(|(slot, _)| slot)
+}
+
+/// Gives that row the key of `entry`. A copy it has stays; the one just made is not needed, and
+/// lies in the ring until its segment comes round: it bears a UID of its own.
+fn rename<M: Medium>(
+    run: &Run,
+    round: &mut Round<'_, '_, '_, M>,
+    slot: Option<u32>,
+    entry: &Listed,
+) -> Result<u32, mailbox::Error> {
+    let slot = slot.ok_or(mailbox::Error::LedgerFull)?;
+    log::debug!(
+        "visit: the mail of row {slot}, of account {}, has another id",
+        run.account
+    );
+    round.mailbox.rekey(slot, entry.key)?;
+    let lan = Row::when_listed(entry.seen);
+    round.mailbox.set_lan(slot, lan, round.day)?;
+    Ok(slot)
 }

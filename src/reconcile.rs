@@ -267,8 +267,10 @@ fn match_key(
     let Some(standing) = known.standing(slot) else {
         return;
     };
-    // An id that was gone and is back may have been given to another mail.
+    // An id that was gone and is back may have been given to another mail; so may one whose header
+    // was looked at though it was not gone: its size has changed.
     entry.verdict = match (standing.listed, standing.identity, entry.identity) {
+        (true, Some(before), Some(now)) if before != now => Verdict::New,
         (true, _, _) | (false, None, _) => Verdict::Known(slot),
         (false, Some(before), Some(now)) if before == now => Verdict::Known(slot),
         (false, Some(_), Some(_)) => Verdict::New,

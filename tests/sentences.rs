@@ -1120,6 +1120,49 @@ fn sentence_2_5_an_id_that_returns_for_another_mail_is_a_new_mail() {
     });
 }
 
+/// The id was never away: only its size says that it is another mail's.
+#[test]
+fn sentence_2_5_an_id_whose_size_changed_is_looked_at() {
+    house(&["id1", "id2"]).power(|on| {
+        on.run_until_ready();
+        visit(on);
+        assert_eq!(takes_all(on), ["id1", "id2"]);
+        remove(on, "id1");
+        let other = mail("other", 900);
+        on.world.net().post().deliver("anna", "id1", &other);
+        visit(on);
+        // The mail that stayed was not looked at, and nothing more is afterwards.
+        assert_eq!(on.world.net().post().asked("anna", "id2").headers, 0);
+        assert_eq!(takes_all(on), ["other"]);
+        visit(on);
+        assert_eq!(offered(on), [""; 0]);
+        assert_eq!(copies(on, "id2"), 1);
+    });
+}
+
+/// A server that puts something into a body: the same mail, and once it is known it costs nothing.
+#[test]
+fn sentence_2_5_a_size_that_changed_alone_is_no_new_mail() {
+    house(&["id1", "id2", "id3"]).power(|on| {
+        on.run_until_ready();
+        visit(on);
+        assert_eq!(takes_all(on), ["id1", "id2", "id3"]);
+        for id in ["id1", "id2"] {
+            remove(on, id);
+            on.world.net().post().deliver("anna", id, &mail(id, 700));
+        }
+        for _ in 0..3 {
+            visit(on);
+            assert_eq!(offered(on), [""; 0]);
+        }
+        for id in ["id1", "id2"] {
+            let asked = on.world.net().post().asked("anna", id);
+            // The copy is of the time before.
+            assert_eq!((asked.headers, asked.copies()), (1, 1), "{id}");
+        }
+    });
+}
+
 #[test]
 fn sentence_2_6_equal_ids_are_mails_of_their_own() {
     house(&["id1"]).power(|on| {

@@ -46,6 +46,17 @@ pub struct Account {
     pub name: Name,
     /// What is known of the source's habits.
     pub source: SourceRecord,
+    /// What is known of its sizes. Not written down: to learn it again costs one `LIST`.
+    pub sizes: Sizes,
+}
+
+/// How far a source's sizes agree with those of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Octets that `STAT` says more than the rows have in all, when each was looked at last.
+    pub excess: i64,
+    /// Its sizes differ from those of the mails: what they say of a change means nothing.
+    pub inexact: bool,
 }
 
 /// What is known of a source.

@@ -39,7 +39,7 @@ use crate::store::{
 use calls::CallRecord;
 use index::{ENTRY_OCTETS, Entry, FORMAT, RowV1};
 use ledger::Full;
-pub use ledger::{Account, Habit, Ledger, SourceRecord};
+pub use ledger::{Account, Habit, Ledger, Sizes, SourceRecord};
 pub use packed::Slot;
 pub use row::{Lan, Offer, Row, Taken, View};
 
@@ -193,7 +193,7 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         if let Some(account) = self.ledger.account_mut(user) {
             *account = Account {
                 name: stored,
-                source: SourceRecord::default(),
+                ..Account::default()
             };
         }
         Ok(user)
@@ -210,6 +210,13 @@ impl<'a, M: Medium> Mailbox<'a, M> {
             source.visited,
             index::freeze_habit(source.habit),
         ))
+    }
+
+    /// Remembers, until the end of this program, what is known of the sizes of `user`'s source.
+    pub fn set_sizes(&mut self, user: u8, sizes: Sizes) {
+        if let Some(account) = self.ledger.account_mut(user) {
+            account.sizes = sizes;
+        }
     }
 
     /// Writes the fact `lan`, if it differs: what a whole listing said on `day`.

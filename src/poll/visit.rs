@@ -25,12 +25,13 @@ use crate::reconcile::{Errand, Listed};
 use crate::store::Ticket;
 
 mod choosing;
+mod comparing;
 mod copying;
 mod listing;
 mod remote;
 mod report;
 
-use choosing::{Looking, Sizing};
+use choosing::{Looking, Purpose, Sizing};
 use copying::Copying;
 use remote::{Client, Reply, Request, Text};
 
@@ -100,6 +101,10 @@ pub(super) struct Run {
     milestone: Milestone,
     reached: Instant,
     expected: u32,
+    /// Octets of all mails, as `STAT` said.
+    octets: u64,
+    /// Octets that this is more than the rows have, where sizes are compared.
+    pub(super) excess: Option<i64>,
     listed: usize,
     /// Headers have been looked at: what is new now stays new.
     looked: bool,
@@ -172,6 +177,8 @@ impl<'a> Visit<'a> {
             milestone: ("", (false, 0)),
             reached: now,
             expected: 0,
+            octets: 0,
+            excess: None,
             listed: 0,
             looked: false,
             told: false,
@@ -366,8 +373,12 @@ impl Run {
         }
         match then {
             Then::Look => {
-                self.plan_looks(round);
-                let turn = self.enter(State::Looking(Looking::new(false)));
+                let turn = if self.doubts_sizes(round) {
+                    self.ask_sizes(round, Purpose::Compare)?
+                } else {
+                    self.plan_looks(round);
+                    self.enter(State::Looking(Looking::new(false)))
+                };
                 if self.told {
                     return Ok(turn);
                 }
@@ -376,7 +387,7 @@ impl Run {
             }
             Then::Size => {
                 self.plan_sizes(round)?;
-                self.ask_sizes(round, false)
+                self.ask_sizes(round, Purpose::Choose)
             }
             Then::Quit => {
                 if !self.ask_if_room(round, Request::Quit) {

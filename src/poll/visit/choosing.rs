@@ -114,15 +114,14 @@ impl Run {
             let seen = entry.errand == Errand::Header && entry.identity.is_some();
             entry.errand = if seen { Errand::Size } else { Errand::Nothing };
         }
-        self.ask_sizes(round, true)
+        self.ask_sizes(round, Purpose::Judge)
     }
 
-    /// Asks the sizes of what has [`Errand::Size`], as far as they are not known: to judge what was
-    /// looked at, or to choose what is copied.
+    /// Asks the sizes of what has [`Errand::Size`], as far as they are not known.
     pub(super) fn ask_sizes<M: Medium>(
         &mut self,
         round: &mut Round<'_, '_, '_, M>,
-        judging: bool,
+        purpose: Purpose,
     ) -> Result<Turn, Failure> {
         let unknown = self.listing(round).iter().filter(|entry| lacks_size(entry));
         let all = unknown.count() > SINGLE_SIZES;
@@ -132,7 +131,7 @@ impl Run {
         Ok(self.enter(State::Sizing(Sizing {
             asked: 0,
             all,
-            judging,
+            purpose,
         })))
     }
 
@@ -140,13 +139,20 @@ impl Run {
     fn measured<M: Medium>(
         &mut self,
         round: &mut Round<'_, '_, '_, M>,
-        judging: bool,
+        purpose: Purpose,
     ) -> Result<Turn, Failure> {
-        if !judging {
-            return self.choose(round);
+        match purpose {
+            Purpose::Choose => return self.choose(round),
+            Purpose::Compare => {
+                self.plan_looks(round);
+                self.plan_comparison(round);
+                return Ok(self.enter(State::Looking(Looking::new(false))));
+            }
+            Purpose::Judge => {}
         }
         self.looked = true;
         self.judge(round);
+        self.compared(round);
         // Of mails with equal ids only the headers say which has gone.
         Ok(self.enter(State::Absent { slot: 0 }))
     }
@@ -216,7 +222,7 @@ impl Run {
             if !sizing.all && next(self, round, sizing.asked).is_some() {
                 return Ok(Turn::Wait);
             }
-            return self.measured(round, sizing.judging);
+            return self.measured(round, sizing.purpose);
         }
         match self.reply(round) {
             None => Ok(Turn::Wait),
@@ -407,8 +413,18 @@ pub(super) struct Sizing {
     asked: usize,
     /// All at once instead.
     all: bool,
-    /// Whether this is to judge what was looked at.
-    judging: bool,
+    purpose: Purpose,
+}
+
+/// What sizes are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To see which ids have another size than before.
+    Compare,
+    /// To judge what was looked at.
+    Judge,
+    /// To choose what is copied.
+    Choose,
 }
 
 impl Looking {

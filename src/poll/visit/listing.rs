@@ -57,8 +57,8 @@ impl Run {
             } => Request::User(&source.login),
             Reply::Ok(Kind::User) => Request::Pass(&source.password),
             Reply::Ok(Kind::Pass) => Request::Stat,
-            Reply::Stat { count, .. } => {
-                self.expected = count;
+            Reply::Stat { count, octets } => {
+                (self.expected, self.octets) = (count, octets);
                 self.listed = 0;
                 self.ask(round, Request::Uidl)?;
                 return Ok(self.enter(State::Listing));

@@ -547,6 +547,33 @@ fn sentence_2_4_a_source_that_drops_what_is_fetched() {
     });
 }
 
+/// With the owner's word: each mail is fetched once, and stays until a call takes it.
+#[test]
+fn sentence_2_4_the_owner_agrees_to_have_the_only_copies() {
+    let mut house = house(&["id1", "id2", "id3"]);
+    house.config.push_str("user anna consumes copy\n");
+    house.world.net().post().consumes = true;
+    house.power(|on| {
+        on.run_until_ready();
+        visit(on);
+        visit(on);
+        assert_eq!(offered(on), ["id1", "id2", "id3"]);
+        deliver(on, "id4", 300);
+        visit(on);
+        visit(on);
+        on.gateway.end(on.world);
+    });
+    house.power(|on| {
+        on.run_until_ready();
+        visit(on);
+        let all = ["id1", "id2", "id3", "id4"];
+        assert_eq!(takes_all(on), all);
+        visit(on);
+        assert_eq!(offered(on), [""; 0]);
+        assert!(all.iter().all(|id| copies(on, id) == 1));
+    });
+}
+
 /// Where `text` lies in the ring.
 fn places(image: &[u8], text: &[u8]) -> Vec<usize> {
     let windows = image.windows(text.len()).enumerate();

@@ -264,6 +264,8 @@ pub struct User {
     pub commit: CommitAt,
     /// `start ..`.
     pub start: Start,
+    /// `consumes ..`.
+    pub consumes: Consumes,
     /// `order ..`.
     pub order: Order,
     /// `share PERCENT` of the ring, 1 to 100; `None`: a fair share.
@@ -356,6 +358,16 @@ pub enum Start {
     New,
     /// What is no older than so many days, by its header's date.
     Days(u16),
+}
+
+/// `consumes leave|copy`: what is done at a LAN server that drops what is fetched (design 2.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consumes {
+    /// Nothing is copied from it.
+    #[default]
+    Leave,
+    /// The owner agrees that the gateway has the only copies.
+    Copy,
 }
 
 /// `order arrival|newest|size`: order in the maildrop.
@@ -522,6 +534,7 @@ impl User {
             taken_by: TakenBy::default(),
             commit: CommitAt::default(),
             start: Start::default(),
+            consumes: Consumes::default(),
             order: Order::default(),
             share: None,
         }
@@ -578,6 +591,10 @@ impl Choosable for TakenBy {
 
 impl Choosable for CommitAt {
     const WORDS: &'static [(&'static str, Self)] = &[("quit", Self::Quit), ("dele", Self::Dele)];
+}
+
+impl Choosable for Consumes {
+    const WORDS: &'static [(&'static str, Self)] = &[("leave", Self::Leave), ("copy", Self::Copy)];
 }
 
 impl Choosable for Order {

@@ -262,6 +262,7 @@ impl Config {
             Phrase::UserTakenBy => user.taken_by = choice(command, 3)?,
             Phrase::UserCommit => user.commit = choice(command, 3)?,
             Phrase::UserStart => user.start = start(command, 3)?,
+            Phrase::UserConsumes => user.consumes = choice(command, 3)?,
             Phrase::UserOrder => user.order = choice(command, 3)?,
             Phrase::UserShare => {
                 user.share = match command.word(3) {

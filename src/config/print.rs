@@ -204,6 +204,12 @@ impl User {
             Start::New => put(format_args!("user {name} start new")),
             Start::Days(days) => put(format_args!("user {name} start {days}d")),
         }
+        if self.consumes != Default::default() {
+            put(format_args!(
+                "user {name} consumes {}",
+                self.consumes.word()
+            ));
+        }
         if self.order != Default::default() {
             put(format_args!("user {name} order {}", self.order.word()));
         }

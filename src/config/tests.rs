@@ -144,6 +144,8 @@ const GOOD: &[(&str, Option<&str>)] = &[
     ("user anna start all", None),
     ("user anna start new", Some("user anna start new")),
     ("user anna start 30d", Some("user anna start 30d")),
+    ("user anna consumes leave", None),
+    ("user anna consumes copy", Some("user anna consumes copy")),
     ("user anna order arrival", None),
     ("user anna order newest", Some("user anna order newest")),
     ("user anna order size", Some("user anna order size")),
@@ -356,7 +358,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "user anna",
-        "user: expected password, source, tls, poll, read-at-desk, taken-by, commit, start, order or share, got nothing",
+        "user: expected password, source, tls, poll, read-at-desk, taken-by, commit, start, consumes, order or share, got nothing",
     ),
     (
         "user anna source mail",

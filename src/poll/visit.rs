@@ -17,7 +17,7 @@ use hal::{Connection, Duration, Instant, Medium};
 
 use crate::config::User;
 use crate::link::Link;
-use crate::mailbox::{Lan, Mailbox, Row, SourceRecord, Taken};
+use crate::mailbox::{Habit, Lan, Mailbox, Row, SourceRecord, Taken};
 use crate::pop3::client::{
     Capabilities, Client as Pop3Client, Event as Pop3Reply, UNIQUE_ID_OCTETS,
 };
@@ -406,6 +406,10 @@ impl Run {
             Ok(Some(turn)) => {
                 self.state = State::Copying(copying);
                 Ok(turn)
+            }
+            Ok(None) if self.source.habit == Habit::Consumes && self.report.failure.is_some() => {
+                // QUIT would drop what was fetched and is not held.
+                Err(self.report.failure.take().unwrap_or(Failure::Closed))
             }
             Ok(None) => {
                 let ticket = round.mailbox.commit();

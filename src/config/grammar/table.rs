@@ -85,6 +85,7 @@ grammar! {
         UserTakenBy "user USER taken-by dele|retr" "what removes a mail from the gateway (dele)"
         UserCommit "user USER commit quit|dele" "when (quit)"
         UserStart "user USER start all|new|DAYSd" "what the first visit copies (all)"
+        UserConsumes "user USER consumes leave|copy" "from a server that drops what is fetched (leave)"
         UserOrder "user USER order arrival|newest|size" "order in the maildrop (arrival)"
         UserShare "user USER share PERCENT|fair" "largest part of the ring (fair)"
         Timezone "timezone ZONE" "the clock on the wall (the machine's)"

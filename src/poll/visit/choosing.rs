@@ -10,7 +10,7 @@
 
 use hal::Medium;
 
-use crate::config::Start;
+use crate::config::{Consumes, Start};
 use crate::identity::{Basis, HeaderReader};
 use crate::mailbox::{self, Habit, Taken};
 use crate::pop3::client::Kind as Pop3Kind;
@@ -263,7 +263,8 @@ impl Run {
         // Beyond the share, new mails may push out older ones of the same user, but nobody else's.
         let mut own = round.mailbox.room_beside_others(self.account);
         let untested = self.source.habit == Habit::Untested;
-        let consumes = self.source.habit == Habit::Consumes;
+        let agreed = round.user.consumes == Consumes::Copy;
+        let consumes = self.source.habit == Habit::Consumes && !agreed;
         let mut chosen = 0_u32;
         let listing = round.tables.listing.get_mut(..self.listed);
         for entry in listing.unwrap_or_default().iter_mut().rev() {

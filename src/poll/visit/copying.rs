@@ -16,7 +16,7 @@
 use hal::Medium;
 
 use crate::identity::{HeaderReader, Identity};
-use crate::mailbox::{self, Mailbox, Row, Taken};
+use crate::mailbox::{self, Habit, Mailbox, Row, Taken};
 use crate::pop3::client::Kind as Pop3Kind;
 use crate::reconcile::{Errand, Listed, Slots, Verdict, sizes_agree};
 use crate::store::{Stored, Writer};
@@ -383,7 +383,8 @@ impl Copying {
         self.body = None;
         self.pass(run, round);
         self.batch(round.mailbox, octets);
-        if full && matches!(run.goal, Goal::Fetch(_)) {
+        let consumes = run.source.habit == Habit::Consumes;
+        if full && (consumes || matches!(run.goal, Goal::Fetch(_))) {
             return Err(Failure::Mailbox(mailbox::Error::RingFull));
         }
         Ok(Turn::Again)

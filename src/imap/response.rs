@@ -398,7 +398,8 @@ mod tests {
 
     #[test]
     fn literals_are_announced_at_the_end() {
-        let cases: [(&[u8], Option<(&[u8], Option<u64>)>); 12] = [
+        type Found<'a> = Option<(&'a [u8], Option<u64>)>;
+        let cases: [(&[u8], Found<'_>); 12] = [
             (b"BODY[] {342}", Some((b"BODY[] ", Some(342)))),
             (b"(x {0}", Some((b"(x ", Some(0)))),
             (b"({3+}", Some((b"(", Some(3)))),

@@ -21,7 +21,8 @@
 //! ```
 //!
 //! **What is believed.** A listing ends with the tagged `OK` to it; a text, when all octets of
-//! its literal came and the tagged `OK`. Data may come at any time, asked or not: a mail that
+//! its literal came, and its response to the end. Tags may come later: a server may send the texts
+//! of several requests first. Data may come at any time, asked or not: a mail that
 //! comes or goes is counted ([`Client::changes`]), anything else that nobody asked for is passed
 //! over, within bounds. Answers must come in the order of the requests.
 //!
@@ -75,7 +76,9 @@ pub struct Client {
     state: State,
     /// What was asked and has not ended yet, in order.
     waiting: Deque<Kind, WINDOW>,
-    /// What has come of the first of them.
+    /// So many of the first of them have had their event: only their tags are still to come.
+    told: usize,
+    /// What has come of the first that had none.
     answer: Answer,
     /// The last of them is not sent whole: the server must ask for this literal of it.
     literal: Option<u8>,
@@ -136,8 +139,6 @@ struct Answer {
     count: u32,
     /// Octets of a text, once it has begun.
     octets: Option<u64>,
-    /// The response with the text was whole.
-    whole: bool,
     /// The numbers of `STATUS`.
     status: Option<MailboxState>,
 }
@@ -146,6 +147,8 @@ struct Answer {
 enum Turn {
     /// This; more may be there.
     Found(Event),
+    /// This, before the line is taken.
+    Before(Event),
     /// Nothing to tell: look again.
     Again,
     /// Nothing whole is there.
@@ -162,6 +165,7 @@ impl Client {
         Self {
             state: State::Line,
             waiting,
+            told: 0,
             answer: Answer::default(),
             literal: None,
             tag: 0,
@@ -261,7 +265,7 @@ impl Client {
     /// How many requests have not ended yet.
     #[must_use]
     pub fn outstanding(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len().saturating_sub(self.told)
     }
 
     /// What the server can do, as far as it has said since the latest login.
@@ -292,6 +296,7 @@ impl Client {
         if matches!(state, State::Ended | State::Failed) {
             log::debug!("imap client: {:?} -> {:?}", self.state, state);
             self.waiting.clear();
+            self.told = 0;
             self.literal = None;
         }
         self.state = state;
@@ -310,7 +315,7 @@ impl Client {
                 State::Ended | State::Failed => Turn::Wait,
             };
             match turn {
-                Turn::Found(event) => return Ok(Some(event)),
+                Turn::Found(event) | Turn::Before(event) => return Ok(Some(event)),
                 Turn::Wait => return Ok(None),
                 Turn::Again => {}
             }
@@ -338,7 +343,9 @@ impl Client {
             State::Rest(response) => self.take_rest(line, response, out),
             _ => self.take_line(line, out),
         };
-        link.consume(end + 1);
+        if !matches!(turn, Ok(Turn::Before(_))) {
+            link.consume(end + 1);
+        }
         turn
     }
 
@@ -481,6 +488,10 @@ impl Client {
             Content::MailboxStatus | Content::Other if literal.is_some() => Next::Skip,
             Content::MailboxStatus | Content::Other => Next::End,
         };
+        if let Some(kind) = self.overtaken(&response.content) {
+            self.told += 1;
+            return Ok(Turn::Before(Event::Missing { kind }));
+        }
         let left = literal.unwrap_or(0);
         match next {
             Next::Text(section) if self.wants(section, &response.content) => {
@@ -506,20 +517,45 @@ impl Client {
                 Ok(Turn::Again)
             }
             Next::End => {
-                self.enter(State::Line);
-                self.take_whole(line, text, &response.content)
+                let turn = self.take_whole(line, text, &response.content)?;
+                if !matches!(turn, Turn::Before(_)) {
+                    self.enter(State::Line);
+                }
+                Ok(turn)
             }
         }
     }
 
-    /// Whether a text is what the first request waits for.
+    /// The first request that has had no event.
+    fn current(&self) -> Option<Kind> {
+        self.waiting.iter().nth(self.told).copied()
+    }
+
+    /// The current request, if the text is of a mail that was asked for later: then there was
+    /// none. Dovecot sends all texts that it was asked for before the first tag.
+    fn overtaken(&self, content: &Content) -> Option<Kind> {
+        let Content::Fetch(fetch) = content else {
+            return None;
+        };
+        let (Some(_), Some(uid), None) = (fetch.body, fetch.uid, self.answer.octets) else {
+            return None;
+        };
+        let later = self.waiting.iter().skip(self.told + 1);
+        let asked_later = later
+            .filter_map(|kind| kind.uid())
+            .any(|later| later == uid);
+        let current = self.current()?;
+        (current.uid()? != uid && asked_later).then_some(current)
+    }
+
+    /// Whether a text is what the current request waits for.
     fn wants(&self, section: Section, content: &Content) -> bool {
         let Content::Fetch(fetch) = content else {
             return false;
         };
-        let (wanted, uid) = match self.waiting.front() {
-            Some(&Kind::Header { uid }) => (Section::Header, uid),
-            Some(&(Kind::Mail { uid } | Kind::Part { uid })) => (Section::All, uid),
+        let (wanted, uid) = match self.current() {
+            Some(Kind::Header { uid }) => (Section::Header, uid),
+            Some(Kind::Mail { uid } | Kind::Part { uid }) => (Section::All, uid),
             _ => return false,
         };
         section == wanted
@@ -532,7 +568,7 @@ impl Client {
         match content {
             Content::Fetch(fetch) => self.take_fetch(line, fetch),
             Content::MailboxStatus => {
-                if self.waiting.front() == Some(&Kind::Status) {
+                if self.current() == Some(Kind::Status) {
                     self.answer.status = Some(mailbox_status(text));
                 }
                 Ok(Turn::Again)
@@ -542,9 +578,9 @@ impl Client {
     }
 
     fn take_fetch(&mut self, line: &[u8], fetch: &Fetch) -> Result<Turn, Failure> {
-        let uid = match self.waiting.front() {
+        let (kind, uid) = match self.current() {
             Some(Kind::List { first, last }) => {
-                let asked = (*first..=*last).contains(&fetch.number);
+                let asked = (first..=last).contains(&fetch.number);
                 // Flags that somebody else changes are told in between, without the size.
                 let (Some(uid), Some(flags), Some(size), true) =
                     (fetch.uid, fetch.flags, fetch.size, asked)
@@ -559,21 +595,16 @@ impl Client {
                     size,
                 })));
             }
-            Some(&(Kind::Header { uid } | Kind::Mail { uid } | Kind::Part { uid })) => uid,
-            _ => return Ok(Turn::Again),
+            Some(kind) => (kind, kind.uid()),
+            None => return Ok(Turn::Again),
         };
-        let Some(body) = fetch.body else {
+        let (Some(body), Some(uid)) = (fetch.body, uid) else {
             return Ok(Turn::Again);
         };
         match body.form {
             // Another's, or one too many: it was passed over.
-            Form::Literal if self.answer.octets.is_none() || self.answer.whole => {
-                return Ok(Turn::Again);
-            }
-            Form::Literal if fetch.uid == Some(uid) => {
-                self.answer.whole = true;
-                return Ok(Turn::Again);
-            }
+            Form::Literal if self.answer.octets.is_none() => return Ok(Turn::Again),
+            Form::Literal if fetch.uid == Some(uid) => return Ok(self.end_text(kind)),
             // Whose text has passed nobody can say.
             Form::Literal => return Err(self.bad(line)),
             Form::Nil => return Ok(Turn::Again),
@@ -582,15 +613,29 @@ impl Client {
         let Form::Quoted(length) = body.form else {
             return Ok(Turn::Again);
         };
-        if fetch.uid != Some(uid) || !self.wants(body.section, &Content::Fetch(*fetch)) {
+        let begun = self.answer.octets == Some(length as u64);
+        let wanted = begun || self.wants(body.section, &Content::Fetch(*fetch));
+        if fetch.uid != Some(uid) || !wanted {
             return Ok(Turn::Again);
         }
+        if length == 0 {
+            self.answer.octets = Some(0);
+            return Ok(self.end_text(kind));
+        }
+        if self.answer.octets == Some(length as u64) {
+            return Ok(self.end_text(kind));
+        }
+        // The line is taken with the next look, which ends the text.
         self.answer.octets = Some(length as u64);
-        self.answer.whole = true;
-        Ok(match length {
-            0 => Turn::Again,
-            length => Turn::Found(Event::Body { length }),
-        })
+        Ok(Turn::Before(Event::Body { length }))
+    }
+
+    /// The text that the current request waits for is whole.
+    fn end_text(&mut self, kind: Kind) -> Turn {
+        let answer = core::mem::take(&mut self.answer);
+        self.told += 1;
+        let octets = answer.octets.unwrap_or(0);
+        Turn::Found(Event::BodyEnd { kind, octets })
     }
 
     /// Takes the end of the first request.
@@ -613,7 +658,12 @@ impl Client {
             self.capabilities = Capabilities::default();
         }
         self.note(&status);
-        let answer = core::mem::take(&mut self.answer);
+        let told = self.told > 0;
+        self.told = self.told.saturating_sub(1);
+        let answer = match told {
+            true => Answer::default(),
+            false => core::mem::take(&mut self.answer),
+        };
         if self.waiting.len() == 1 {
             self.literal = None;
         }
@@ -621,6 +671,9 @@ impl Client {
         self.waiting.pop_front();
         if kind == Kind::Logout {
             self.enter(State::Ended);
+        }
+        if told {
+            return Ok(Turn::Again);
         }
         if !good {
             return Ok(Turn::Found(refused(kind, &status)));
@@ -647,10 +700,7 @@ impl Client {
             Kind::List { .. } => Event::ListingEnd {
                 count: answer.count,
             },
-            Kind::Header { .. } | Kind::Mail { .. } | Kind::Part { .. } => match answer.octets {
-                Some(octets) if answer.whole => Event::BodyEnd { kind, octets },
-                _ => Event::Missing { kind },
-            },
+            Kind::Header { .. } | Kind::Mail { .. } | Kind::Part { .. } => Event::Missing { kind },
         }))
     }
 

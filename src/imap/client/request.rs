@@ -255,6 +255,14 @@ impl fmt::Display for Kind {
 }
 
 impl Kind {
+    /// The mail whose text it asks for.
+    pub(super) fn uid(self) -> Option<u32> {
+        match self {
+            Self::Header { uid } | Self::Mail { uid } | Self::Part { uid } => Some(uid),
+            _ => None,
+        }
+    }
+
     /// How long the server may be silent over it.
     pub(super) fn patience(self) -> hal::Duration {
         match self {

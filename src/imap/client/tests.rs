@@ -207,11 +207,7 @@ fn expected() -> Vec<Seen> {
         Seen::Body(b")\0".to_vec()),
         end(Kind::Part { uid: 5 }, 2),
         Seen::Body(b"abc".to_vec()),
-        event(Event::Refused {
-            kind: Kind::Mail { uid: 5 },
-            code: Some(ResponseCode::Unavailable),
-            text: text("[UNAVAILABLE] gone"),
-        }),
+        end(Kind::Mail { uid: 5 }, 3),
         event(Event::Refused {
             kind: Kind::Noop,
             code: None,
@@ -500,5 +496,39 @@ fn noise_neither_panics_nor_hangs() {
             let word = words[next(words.len())];
             scene.hear(word);
         }
+    }
+}
+
+#[test]
+fn mails_asked_for_ahead_come_one_after_the_other() {
+    // The mail in the middle has gone.
+    let uids = [1, 2, 9, 3, 4, 5];
+    let mails = uids.map(|uid| Request::Mail { uid });
+    for chunk in [1, 7, 100, 100_000] {
+        let mut scene = Scene::greeted();
+        scene.ask(&mails);
+        let mut said = Vec::new();
+        for uid in 1..=5 {
+            let body = "x".repeat(3000 * uid);
+            said.extend(format!("* {uid} FETCH (UID {uid} BODY[] {{{}}}\r\n", body.len()).bytes());
+            said.extend(body.bytes());
+            said.extend(b")\r\n");
+        }
+        for tag in 1..=6 {
+            said.extend(format!("a{tag} OK Fetch completed (0.001 secs).\r\n").bytes());
+        }
+        for piece in said.chunks(chunk) {
+            scene.hear(piece);
+        }
+        let ends = scene.seen.iter().filter(|seen| {
+            matches!(seen, Seen::Event(Event::BodyEnd { kind: Kind::Mail { uid }, octets })
+                if *octets == 3000 * u64::from(*uid))
+        });
+        assert_eq!(ends.count(), 5, "chunk {chunk}");
+        let gone = event(Event::Missing {
+            kind: Kind::Mail { uid: 9 },
+        });
+        assert_eq!(scene.seen.iter().filter(|seen| **seen == gone).count(), 1);
+        assert_eq!(scene.client.deadline(), None, "all tags have come");
     }
 }

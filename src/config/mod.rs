@@ -41,6 +41,8 @@ pub const NAME_OCTETS: usize = 32;
 pub const SECRET_OCTETS: usize = 128;
 /// Host names (RFC 1035 §2.3.4: 255).
 pub const HOST_OCTETS: usize = 255;
+/// The name of a mailbox at a LAN server, and what stands behind the host in a URL.
+pub const MAILBOX_OCTETS: usize = 128;
 /// Paths of devices and files.
 pub const PATH_OCTETS: usize = 255;
 /// Times of day in one `poll at`.
@@ -262,6 +264,8 @@ pub struct User {
     pub taken_by: TakenBy,
     /// `commit ..`.
     pub commit: CommitAt,
+    /// `seen ..`.
+    pub seen: Seen,
     /// `start ..`.
     pub start: Start,
     /// `consumes ..`.
@@ -281,6 +285,8 @@ pub struct Source {
     pub host: String<HOST_OCTETS>,
     /// Its port.
     pub port: u16,
+    /// The mailbox there, as the server writes its name; empty: `INBOX`. At POP3 there is but one.
+    pub mailbox: String<MAILBOX_OCTETS>,
     /// The account there.
     pub login: String<128>,
     /// Its password.
@@ -292,6 +298,10 @@ pub struct Source {
 pub enum Scheme {
     /// `pop3://`, port 110 unless given.
     Pop3,
+    /// `imap://`, port 143 unless given.
+    Imap,
+    /// `imaps://`, port 993 unless given.
+    Imaps,
 }
 
 /// When to visit the LAN server (patent P0031). All three may hold together.
@@ -346,6 +356,16 @@ pub enum CommitAt {
     Quit,
     /// When the caller has surely read the reply to the `DELE`; for lines that drop.
     Dele,
+}
+
+/// `seen read|ignore`: whether `\Seen` at an IMAP server counts as read at the desk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seen {
+    /// It does.
+    #[default]
+    Read,
+    /// Only what has vanished was read: for a desk whose programs mark mails by themselves.
+    Ignore,
 }
 
 /// `start all|new|DAYSd`: what the first visit copies.
@@ -503,12 +523,34 @@ impl Answering {
     }
 }
 
+impl Source {
+    /// The mailbox at an IMAP server.
+    #[must_use]
+    pub fn mailbox(&self) -> &str {
+        match self.mailbox.as_str() {
+            "" => "INBOX",
+            mailbox => mailbox,
+        }
+    }
+}
+
 impl Scheme {
+    /// Whether IMAP is spoken there.
+    #[must_use]
+    pub const fn is_imap(self) -> bool {
+        match self {
+            Self::Imap | Self::Imaps => true,
+            Self::Pop3 => false,
+        }
+    }
+
     /// How its URLs begin.
     #[must_use]
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Pop3 => "pop3://",
+            Self::Imap => "imap://",
+            Self::Imaps => "imaps://",
         }
     }
 
@@ -517,6 +559,8 @@ impl Scheme {
     pub const fn port(self) -> u16 {
         match self {
             Self::Pop3 => 110,
+            Self::Imap => 143,
+            Self::Imaps => 993,
         }
     }
 }
@@ -533,6 +577,7 @@ impl User {
             read_at_desk: ReadAtDesk::default(),
             taken_by: TakenBy::default(),
             commit: CommitAt::default(),
+            seen: Seen::default(),
             start: Start::default(),
             consumes: Consumes::default(),
             order: Order::default(),
@@ -595,6 +640,11 @@ impl Choosable for CommitAt {
 
 impl Choosable for Consumes {
     const WORDS: &'static [(&'static str, Self)] = &[("leave", Self::Leave), ("copy", Self::Copy)];
+}
+
+impl Choosable for Seen {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("read", Self::Read), ("ignore", Self::Ignore)];
 }
 
 impl Choosable for Order {

@@ -261,6 +261,7 @@ impl Config {
             Phrase::UserDeskMark => user.read_at_desk = ReadAtDesk::Mark(choice(command, 4)?),
             Phrase::UserTakenBy => user.taken_by = choice(command, 3)?,
             Phrase::UserCommit => user.commit = choice(command, 3)?,
+            Phrase::UserSeen => user.seen = choice(command, 3)?,
             Phrase::UserStart => user.start = start(command, 3)?,
             Phrase::UserConsumes => user.consumes = choice(command, 3)?,
             Phrase::UserOrder => user.order = choice(command, 3)?,
@@ -344,7 +345,7 @@ impl Config {
 
 fn source(command: &Matched<'_>) -> Result<Source, ConfigError> {
     let url = command.word(3);
-    let later = ["pop3s://", "imap://", "imaps://", "maildir:"];
+    let later = ["pop3s://", "imaps://", "maildir:"];
     let begins = |scheme: &str| {
         let start = url.get(..scheme.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
@@ -352,17 +353,23 @@ fn source(command: &Matched<'_>) -> Result<Source, ConfigError> {
     if let Some(scheme) = later.into_iter().find(|scheme| begins(scheme)) {
         return Err(Fault::NotBuilt(scheme).into());
     }
-    let prefix = Scheme::Pop3.prefix();
-    let rest = url.get(prefix.len()..).filter(|_| begins(prefix));
-    let rest = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-    let host_and_port = rest.and_then(value::host_and_port);
-    let Some((host, port)) = host_and_port.filter(|(_, port)| *port != Some(0)) else {
+    let schemes = [Scheme::Pop3, Scheme::Imap];
+    let scheme = schemes
+        .into_iter()
+        .find(|scheme| begins(scheme.prefix()))
+        .ok_or_else(|| command.expected(3))?;
+    let rest = url.get(scheme.prefix().len()..).unwrap_or_default();
+    let (rest, mailbox) = rest.split_once('/').unwrap_or((rest, ""));
+    let mailbox = text(mailbox).filter(|_| scheme != Scheme::Pop3 || mailbox.is_empty());
+    let host_and_port = value::host_and_port(rest).filter(|(_, port)| *port != Some(0));
+    let (Some((host, port)), Some(mailbox)) = (host_and_port, mailbox) else {
         return Err(command.expected(3).into());
     };
     Ok(Source {
-        scheme: Scheme::Pop3,
+        scheme,
         host,
-        port: port.unwrap_or(Scheme::Pop3.port()),
+        port: port.unwrap_or(scheme.port()),
+        mailbox,
         login: command.value(5, |word| {
             text(word).filter(|login: &String<128>| !login.is_empty())
         })?,

@@ -178,7 +178,7 @@ impl User {
             let login = Quoted(&source.login);
             put(format_args!(
                 "user {name} source {} login {login} password {password}",
-                Url(source)
+                QuotedUrl(source)
             ));
         }
         self.poll_commands(put);
@@ -198,6 +198,9 @@ impl User {
         }
         if self.commit != Default::default() {
             put(format_args!("user {name} commit {}", self.commit.word()));
+        }
+        if self.seen != Default::default() {
+            put(format_args!("user {name} seen {}", self.seen.word()));
         }
         match self.start {
             Start::All => {}
@@ -262,13 +265,28 @@ impl<const N: usize> fmt::Display for Numbers<'_, N> {
     }
 }
 
+/// The URL of a source, in quotes where the name of its mailbox needs them.
+struct QuotedUrl<'a>(&'a Source);
+
+impl fmt::Display for QuotedUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut url = String::<LINE_OCTETS>::new();
+        write!(url, "{}", Url(self.0))?;
+        Quoted(&url).fmt(f)
+    }
+}
+
 /// The URL of a source, its port only where it is not the protocol's own.
 struct Url<'a>(&'a Source);
 
 impl fmt::Display for Url<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Source {
-            scheme, host, port, ..
+            scheme,
+            host,
+            port,
+            mailbox,
+            ..
         } = self.0;
         match host.contains(':') {
             true => write!(f, "{}[{host}]", scheme.prefix())?,
@@ -276,6 +294,9 @@ impl fmt::Display for Url<'_> {
         }
         if *port != scheme.port() {
             write!(f, ":{port}")?;
+        }
+        if !mailbox.is_empty() {
+            write!(f, "/{mailbox}")?;
         }
         Ok(())
     }

@@ -102,6 +102,20 @@ const GOOD: &[(&str, Option<&str>)] = &[
         "user anna source pop3://[2001:db8::1]:1110 login a@b password x",
         Some("user anna source pop3://[2001:db8::1]:1110 login a@b password x"),
     ),
+    (
+        "user anna source imap://mail login anna password x",
+        Some("user anna source imap://mail login anna password x"),
+    ),
+    (
+        "user anna source \"IMAP://mail:143/Neue Post/\" login anna password x",
+        Some("user anna source \"imap://mail/Neue Post/\" login anna password x"),
+    ),
+    (
+        "user anna source imap://mail:1143/ login anna password x",
+        Some("user anna source imap://mail:1143 login anna password x"),
+    ),
+    ("user anna seen read", None),
+    ("user anna seen ignore", Some("user anna seen ignore")),
     ("user anna source none", None),
     ("user anna tls off", None),
     ("user anna poll every 30s", Some("user anna poll every 30s")),
@@ -358,7 +372,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "user anna",
-        "user: expected password, source, tls, poll, read-at-desk, taken-by, commit, start, consumes, order or share, got nothing",
+        "user: expected password, source, tls, poll, read-at-desk, taken-by, commit, seen, start, consumes, order or share, got nothing",
     ),
     (
         "user anna source mail",
@@ -379,10 +393,6 @@ const BAD: &[(&str, &str)] = &[
     (
         "user anna source pops login a",
         "source login: expected password, got nothing",
-    ),
-    (
-        "user anna source imap://mail login a password x",
-        "not built yet: imap://",
     ),
     (
         "user anna source IMAPS://mail login a password x",

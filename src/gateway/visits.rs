@@ -4,8 +4,8 @@ use hal::{Board, Connection, Instant, Lan, LanStream};
 
 use crate::config::{Name, Poll, Source, User};
 use crate::link::Link;
-use crate::poll::schedule::{By, Outcome, Schedule, Setback, Standing};
-use crate::poll::visit::{Event, Failure, Goal, Report, Tables, Visit};
+use crate::poll::schedule::{self, By, Outcome, Schedule, Setback};
+use crate::poll::visit::{Event, Failure, Goal, Report, Standing, Tables, Visit};
 use crate::pop3::client::ResponseCode;
 
 use super::{LanStreamOf, Line, Moment, Office};
@@ -30,6 +30,8 @@ pub(super) struct Poller {
     pub(super) schedule: Schedule,
     /// A visit that must follow the last one at once.
     follow: Option<Goal>,
+    /// How its mailbox stood after the last visit, where that can be compared.
+    standing: Option<Standing>,
     pub(super) last: Option<Last>,
 }
 
@@ -163,6 +165,7 @@ impl<B: Board> Office<'_, B> {
             return;
         };
         poller.follow = report.next.map(|next| Goal::Decide(next.0));
+        poller.standing = report.standing;
         poller
             .schedule
             .ended(moment.now, outcome(report.failure.as_ref()));
@@ -221,7 +224,8 @@ impl<B: Board> Office<'_, B> {
             // Without a source, or with one that refuses the login: another try could lock the
             // account.
             let poller = self.pollers.iter().find(|poller| poller.user == user);
-            if poller.is_none_or(|poller| poller.schedule.standing() == Standing::Stopped) {
+            if poller.is_none_or(|poller| poller.schedule.standing() == schedule::Standing::Stopped)
+            {
                 if let Some(line) = self.lines.get_mut(at) {
                     line.maildrop.fetched(false);
                 }
@@ -293,6 +297,7 @@ impl<B: Board> Office<'_, B> {
         place.visit.begin(moment.now, goal, account);
         if let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == *user) {
             poller.schedule.begun(moment.now, moment.wall);
+            place.visit.recall(poller.standing);
         }
         true
     }
@@ -353,6 +358,7 @@ impl<B: Board> Office<'_, B> {
                 source: user.source.clone(),
                 schedule: Schedule::new(&user.poll, u64::from_le_bytes(seed)),
                 follow: None,
+                standing: None,
                 last: None,
             });
         }

@@ -27,14 +27,17 @@ use crate::store::Ticket;
 mod choosing;
 mod comparing;
 mod copying;
+mod imap;
 mod listing;
 mod remote;
 mod report;
 
 use choosing::{Looking, Purpose, Sizing};
 use copying::Copying;
+use imap::Imap;
 use remote::{Client, Reply, Request, Text};
 
+pub use imap::Standing;
 pub use remote::{Kind, ServerFailure};
 pub use report::{Failure, NextVisit, Report};
 
@@ -63,6 +66,10 @@ pub enum Goal {
 
 /// What a visit tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is told a few times in a visit, and there is no heap"
+)]
 pub enum Event {
     /// What is absent or read at the LAN server is durable.
     Current,
@@ -110,6 +117,8 @@ pub(super) struct Run {
     looked: bool,
     /// `Current` has been told.
     told: bool,
+    /// How the mailbox stood at the last whole listing of this run, where that can be compared.
+    recalled: Option<Standing>,
     pub(super) source: SourceRecord,
     /// The one mail that is fetched to see whether the source keeps it.
     pub(super) probe: bool,
@@ -148,6 +157,10 @@ enum Then {
 }
 
 /// What a turn of the machine came to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a report is the last of thousands of turns, and there is no heap"
+)]
 pub(super) enum Turn {
     /// Go on.
     Again,
@@ -182,10 +195,19 @@ impl<'a> Visit<'a> {
             listed: 0,
             looked: false,
             told: false,
+            recalled: None,
             source: SourceRecord::default(),
             probe: false,
             piece: [0; PIECE_OCTETS],
         });
+    }
+
+    /// The visit that was begun may conclude from `standing`, which an earlier one left in its
+    /// report, that nothing has changed.
+    pub fn recall(&mut self, standing: Option<Standing>) {
+        if let Some(run) = &mut self.run {
+            run.recalled = standing;
+        }
     }
 
     /// Whether a visit is under way here, and whose.
@@ -272,6 +294,7 @@ impl<'a> Visit<'a> {
         // Without QUIT a source need not have dropped what it was to drop (RFC 1939 §6).
         run.report.next = None;
         run.report.failure = Some(failure);
+        run.report.alert = run.client.alert();
         run.report
     }
 }
@@ -294,7 +317,10 @@ impl Run {
                 let until = *until;
                 self.connect(round, until)
             }
-            State::Login => self.log_in(round),
+            State::Login => match self.client {
+                Client::Pop3(_) => self.log_in(round),
+                Client::Imap(_) => self.log_in_imap(round),
+            },
             State::Listing => self.list(round),
             State::Absent { slot } => {
                 let slot = *slot;
@@ -353,7 +379,11 @@ impl Run {
             Connection::Pending if round.now >= until => Err(Failure::ConnectTimedOut),
             Connection::Pending => Ok(Turn::Wait),
             Connection::Open => {
-                self.client = Client::Pop3(Pop3Client::new(round.now));
+                let source = round.user.source.as_ref();
+                self.client = match source.is_some_and(|source| source.scheme.is_imap()) {
+                    true => Client::Imap(Imap::new(round.now, round.user.seen)),
+                    false => Client::Pop3(Pop3Client::new(round.now)),
+                };
                 self.remember_source(round)?;
                 Ok(self.enter(State::Login))
             }
@@ -393,6 +423,7 @@ impl Run {
                 if !self.ask_if_room(round, Request::Quit) {
                     return Ok(Turn::Wait);
                 }
+                self.report.standing = self.standing();
                 Ok(self.enter(State::Quitting))
             }
         }
@@ -427,12 +458,32 @@ impl Run {
     fn quit<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) -> Result<Turn, Failure> {
         match self.reply(round) {
             None => Ok(Turn::Wait),
-            Some(Reply::Ended) => Ok(self.enter(State::Ended)),
+            Some(Reply::Ended) => {
+                self.report.alert = self.client.alert();
+                Ok(self.enter(State::Ended))
+            }
             Some(_) => {
                 self.report.next = None;
                 Ok(self.enter(State::Ended))
             }
         }
+    }
+
+    /// What the next visit may compare with: only if this one has left nothing undone.
+    fn standing(&self) -> Option<Standing> {
+        let Client::Imap(imap) = &self.client else {
+            return None;
+        };
+        let Report {
+            new,
+            copied,
+            uncopied,
+            next,
+            ..
+        } = self.report;
+        let done = self.report.failure.is_none() && next.is_none() && new == copied + uncopied;
+        let all = !matches!(self.goal, Goal::Fetch(_));
+        imap.standing().filter(|_| done && all)
     }
 
     /// A row for `entry`, without a copy.

@@ -74,6 +74,22 @@ impl Maildir {
         fs::rename(self.find(name), read).unwrap();
     }
 
+    /// Takes `\Seen` off again.
+    pub(crate) fn mark_unread(&self, name: &str) {
+        let unread = self.path.join("cur").join(format!("{name}:2,"));
+        fs::rename(self.find(name), unread).unwrap();
+    }
+
+    /// Makes the server forget its numbers, as when they are lost: its own files go.
+    pub(crate) fn forget_numbers(&self) {
+        for entry in fs::read_dir(&self.path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
     /// Names of the mails in it, without flags, oldest first.
     pub(crate) fn names(&self) -> Vec<String> {
         self.snapshot().mails.into_keys().collect()

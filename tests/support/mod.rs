@@ -27,6 +27,7 @@ pub(crate) mod pop3;
 pub(crate) mod post;
 pub(crate) mod process;
 pub(crate) mod redial;
+pub(crate) mod relay;
 pub(crate) mod strike;
 pub(crate) mod temp;
 

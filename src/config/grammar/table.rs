@@ -84,6 +84,7 @@ grammar! {
         UserDeskMark "user USER read-at-desk mark header|subject|body" "offer it, marked there"
         UserTakenBy "user USER taken-by dele|retr" "what removes a mail from the gateway (dele)"
         UserCommit "user USER commit quit|dele" "when (quit)"
+        UserSeen "user USER seen read|ignore" "whether \\Seen at an IMAP server counts as read (read)"
         UserStart "user USER start all|new|DAYSd" "what the first visit copies (all)"
         UserConsumes "user USER consumes leave|copy" "from a server that drops what is fetched (leave)"
         UserOrder "user USER order arrival|newest|size" "order in the maildrop (arrival)"

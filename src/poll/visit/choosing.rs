@@ -281,7 +281,8 @@ impl Run {
             let cost = round.mailbox.cost(size);
             let size = u64::from(size);
             let skipped = first && is_skipped(start, today, entry.day);
-            let fits = size <= left && (size <= share || cost <= own) && !skipped;
+            // What was read at the desk before we saw it is not copied.
+            let fits = size <= left && (size <= share || cost <= own) && !skipped && !entry.seen;
             entry.errand = match goal {
                 Goal::Fetch(_) => Errand::Copy,
                 _ if consumes => Errand::Nothing,

@@ -27,8 +27,15 @@ impl Run {
         self.source = if known.fingerprint == fingerprint {
             known
         } else {
+            let source = round.user.source.as_ref();
+            // A mailbox that is examined cannot be changed (RFC 3501 §6.3.2): nothing to test.
+            let habit = match source.is_some_and(|source| source.scheme.is_imap()) {
+                true => Habit::Keeps,
+                false => Habit::Untested,
+            };
             SourceRecord {
                 fingerprint,
+                habit,
                 ..SourceRecord::default()
             }
         };
@@ -76,17 +83,30 @@ impl Run {
         let limit = round.tables.listing.len();
         match self.reply(round) {
             None => Ok(Turn::Wait),
-            Some(remote::Reply::Entry { number, length }) => {
+            Some(remote::Reply::Entry {
+                number,
+                length,
+                seen,
+                size,
+            }) => {
                 let id = self.piece.get(..length).unwrap_or_default();
                 let key = round.mailbox.key(id);
                 let Some(entry) = round.tables.listing.get_mut(self.listed) else {
                     return Err(Failure::ListingTooLong { limit });
                 };
                 *entry = Listed::new(key, number);
+                (entry.seen, entry.size) = (seen, size);
                 self.listed += 1;
                 Ok(Turn::Again)
             }
-            Some(remote::Reply::ListingEnd) => self.believe(round),
+            Some(remote::Reply::Anew) => {
+                self.listed = 0;
+                Ok(Turn::Again)
+            }
+            Some(remote::Reply::ListingEnd { expected }) => {
+                self.expected = expected.unwrap_or(self.expected);
+                self.believe(round)
+            }
             Some(other) => Err(unexpected(other)),
         }
     }
@@ -251,11 +271,22 @@ fn fingerprint<M: Medium>(user: &User, mailbox: &Mailbox<'_, M>) -> u64 {
     let Some(source) = &user.source else {
         return 0;
     };
-    let mut text = heapless::String::<512>::new();
-    // 255 octets of host and 128 of login fit.
-    let _ = fmt::Write::write_fmt(
-        &mut text,
-        format_args!("pop3://{}/{}", source.host, source.login),
-    );
+    let mut text = heapless::String::<544>::new();
+    // 255 octets of host, 128 of login and 128 of mailbox fit.
+    let _ = match source.scheme.is_imap() {
+        false => fmt::Write::write_fmt(
+            &mut text,
+            format_args!("pop3://{}/{}", source.host, source.login),
+        ),
+        true => fmt::Write::write_fmt(
+            &mut text,
+            format_args!(
+                "imap://{}/{}/{}",
+                source.host,
+                source.login,
+                source.mailbox()
+            ),
+        ),
+    };
     mailbox.key(text.as_bytes()).0
 }

@@ -4,21 +4,24 @@
 //! [`Request`] and hears [`Reply`]; each request ends with exactly one reply that is not an
 //! [`Entry`](Reply::Entry), a [`Size`](Reply::Size) of many, or a [`Body`](Reply::Body).
 //!
-//! | request | POP3 |
-//! | --- | --- |
-//! | the listing | `UIDL` |
-//! | `Sizes`, `Size` | `LIST`, `LIST n` |
-//! | `Header` | `TOP n 0` |
-//! | `Mail` | `TOP n 99999999`, which leaves no mark where `RETR` would |
-//! | `Retr` | `RETR n` |
-//! | `Quit` | `QUIT` |
+//! | request | POP3 | IMAP |
+//! | --- | --- | --- |
+//! | the listing | `UIDL` | `FETCH 1:2000 (UID FLAGS RFC822.SIZE)` .. |
+//! | `Sizes`, `Size` | `LIST`, `LIST n` | never asked |
+//! | `Header` | `TOP n 0` | `UID FETCH n (BODY.PEEK[HEADER])` |
+//! | `Mail` | `TOP n 99999999`, which leaves no mark where `RETR` would | `UID FETCH n (BODY.PEEK[])` |
+//! | `Retr` | `RETR n` | the same |
+//! | `Quit` | `QUIT` | `LOGOUT` |
 
 use core::fmt;
 
 use hal::Instant;
 
+use crate::imap::client as imap;
 use crate::link::Link;
 use crate::pop3::client as pop3;
+
+use super::imap::Imap;
 
 pub(in crate::poll) use crate::pop3::client::{ResponseCode, Text};
 
@@ -27,9 +30,15 @@ const ALL_LINES: u32 = 99_999_999;
 
 /// The connection's engine.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are four visits at the most, and no heap"
+)]
 pub(in crate::poll) enum Client {
     /// POP3.
     Pop3(pop3::Client),
+    /// IMAP.
+    Imap(Imap),
 }
 
 /// What a visit asks.
@@ -62,9 +71,18 @@ pub(in crate::poll) enum Reply {
         number: u32,
         /// Length of its unique-id in the piece.
         length: usize,
+        /// It is marked as read at the desk.
+        seen: bool,
+        /// Its octets, where the listing says so.
+        size: Option<u32>,
     },
+    /// What was listed does not count: the listing begins anew.
+    Anew,
     /// The listing is whole.
-    ListingEnd,
+    ListingEnd {
+        /// As many mails as it must have; `None`: as was said before.
+        expected: Option<u32>,
+    },
     /// The size of a mail.
     Size {
         /// Which.
@@ -101,6 +119,8 @@ pub(in crate::poll) enum Reply {
 pub enum Kind {
     /// By POP3.
     Pop3(pop3::Kind),
+    /// By IMAP.
+    Imap(imap::Kind),
 }
 
 /// Why a connection is of no use any more: the server's fault, always.
@@ -108,6 +128,8 @@ pub enum Kind {
 pub enum ServerFailure {
     /// By POP3.
     Pop3(pop3::Failure),
+    /// By IMAP.
+    Imap(imap::Failure),
 }
 
 impl Client {
@@ -115,6 +137,8 @@ impl Client {
     pub(super) fn pipelines(&self) -> bool {
         match self {
             Self::Pop3(_) => false,
+            // RFC 3501 §5.5.
+            Self::Imap(_) => true,
         }
     }
 
@@ -122,6 +146,7 @@ impl Client {
     pub(super) fn outstanding(&self) -> usize {
         match self {
             Self::Pop3(client) => client.outstanding(),
+            Self::Imap(client) => client.outstanding(),
         }
     }
 
@@ -129,6 +154,15 @@ impl Client {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Pop3(client) => client.deadline(),
+            Self::Imap(client) => client.deadline(),
+        }
+    }
+
+    /// What the server wants its user to read.
+    pub(super) fn alert(&self) -> Option<Text> {
+        match self {
+            Self::Pop3(_) => None,
+            Self::Imap(client) => client.alert(),
         }
     }
 
@@ -136,6 +170,7 @@ impl Client {
     pub(super) fn request(&mut self, link: &mut Link, request: Request<'_>) -> bool {
         match self {
             Self::Pop3(client) => client.request(link, pop3_request(request)),
+            Self::Imap(client) => client.request(link, request),
         }
     }
 
@@ -143,6 +178,7 @@ impl Client {
     pub(super) fn step(&mut self, now: Instant, link: &mut Link, out: &mut [u8]) -> Option<Reply> {
         match self {
             Self::Pop3(client) => client.step(now, link, out).map(Reply::from),
+            Self::Imap(client) => client.step(now, link, out),
         }
     }
 
@@ -155,6 +191,7 @@ impl Client {
     ) -> Option<pop3::Event> {
         match self {
             Self::Pop3(client) => client.step(now, link, out),
+            Self::Imap(_) => None,
         }
     }
 }
@@ -190,12 +227,17 @@ impl From<pop3::Event> for Reply {
     fn from(event: pop3::Event) -> Self {
         match event {
             pop3::Event::Ok(pop3::Kind::Quit) => Self::Ended,
-            pop3::Event::UniqueId { number, length } => Self::Entry { number, length },
+            pop3::Event::UniqueId { number, length } => Self::Entry {
+                number,
+                length,
+                seen: false,
+                size: None,
+            },
             pop3::Event::Size { number, octets } => Self::Size { number, octets },
             pop3::Event::ListingEnd {
                 kind: pop3::Kind::Uidl,
                 ..
-            } => Self::ListingEnd,
+            } => Self::ListingEnd { expected: None },
             pop3::Event::ListingEnd { .. } => Self::SizesEnd,
             pop3::Event::Body { length } => Self::Body { length },
             pop3::Event::BodyEnd { .. } => Self::BodyEnd,
@@ -220,6 +262,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pop3(kind) => kind.fmt(f),
+            Self::Imap(kind) => kind.fmt(f),
         }
     }
 }
@@ -228,6 +271,7 @@ impl fmt::Display for ServerFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pop3(failure) => failure.fmt(f),
+            Self::Imap(failure) => failure.fmt(f),
         }
     }
 }

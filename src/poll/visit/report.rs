@@ -6,6 +6,7 @@ use hal::lan::ConnectError;
 
 use crate::mailbox;
 
+use super::imap::Standing;
 use super::remote::{Kind, ResponseCode, ServerFailure, Text};
 
 /// A visit in figures.
@@ -25,6 +26,11 @@ pub struct Report {
     pub octets: u64,
     /// Mails entered without a copy.
     pub uncopied: u32,
+    /// How the mailbox stands, where that can be compared: see
+    /// [`Visit::recall`](super::Visit::recall).
+    pub standing: Option<Standing>,
+    /// What the server wants its user to read.
+    pub alert: Option<Text>,
     /// A visit that should follow at once.
     pub next: Option<NextVisit>,
     /// Why it did not go to its end. What is reported above holds all the same.
@@ -111,6 +117,9 @@ impl fmt::Display for Report {
         }
         if rekeyed > 0 {
             write!(f, ", {rekeyed} renamed")?;
+        }
+        if let Some(alert) = &self.alert {
+            write!(f, "; the server says: {alert}")?;
         }
         Ok(())
     }

@@ -1,0 +1,147 @@
+//! The gateway at a real IMAP server: the whole of it, from the mails to the caller.
+
+mod support;
+
+use core::net::SocketAddr;
+
+use support::Account;
+use support::corpus::{self, Mail};
+use support::dovecot::{Dovecot, Settings};
+use support::gateway::{Gateway, user_of};
+use support::mails::assert_same;
+use support::pop3;
+use support::relay::Relay;
+
+/// A server with `mails` in alice's inbox, and a gateway that has her as a user, with a relay.
+fn house(mails: &[Mail], more: &str) -> (Dovecot, Relay, Gateway) {
+    let mut dovecot = Dovecot::start(Settings::default());
+    for mail in mails {
+        dovecot.maildir("alice").deliver(&mail.stored);
+    }
+    let relay = Relay::start(dovecot.imap());
+    let gateway = Gateway::start(&user(&dovecot, relay.address, "", more));
+    (dovecot, relay, gateway)
+}
+
+fn user(dovecot: &Dovecot, address: SocketAddr, mailbox: &str, more: &str) -> String {
+    let account = Account {
+        address,
+        ..dovecot.account("alice")
+    };
+    let imap = user_of(&account).replace("pop3://", "imap://");
+    imap.replace(" login", &format!("{mailbox} login")) + more
+}
+
+fn offered(gateway: &Gateway) -> Vec<Vec<u8>> {
+    let mails = pop3::fetch(&gateway.account("alice")).expect("a call");
+    let exact = mails.iter().all(|mail| mail.listed == mail.octets.len());
+    assert!(exact, "sizes are those of what is sent");
+    mails.into_iter().map(|mail| mail.octets).collect()
+}
+
+/// Visits, and gives what the gateway says of it.
+fn visit(gateway: &Gateway) -> String {
+    gateway.poll("alice");
+    let log = gateway.log();
+    let visits = log.iter().rfind(|line| line.contains("visit"));
+    visits.cloned().unwrap_or_default()
+}
+
+/// How many mails the largest test has; `RINGMAIL_MAILS` in the environment says another number.
+fn many() -> usize {
+    let wanted = std::env::var("RINGMAIL_MAILS").ok();
+    wanted.map_or(60, |number| number.parse().expect("a number"))
+}
+
+fn sent(mails: &[Mail]) -> Vec<Vec<u8>> {
+    mails.iter().map(Mail::sent).collect()
+}
+
+#[test]
+fn all_comes_as_it_is_and_the_server_notices_nothing() {
+    // A literal holds no NUL (RFC 3501 §9, `literal`): Dovecot sends another octet in its place.
+    let mails = corpus::mails(31, many(), |quirk| quirk != corpus::Quirk::Nul);
+    let (mut dovecot, relay, gateway) = house(&mails, "");
+    let before = dovecot.maildir("alice").snapshot();
+    assert_same(&offered(&gateway), &sent(&mails));
+    let after = dovecot.maildir("alice").snapshot();
+    assert_eq!(after.mails, before.mails, "no trace");
+    assert_eq!(after.places, before.places, "no trace");
+
+    // A poll without a change costs next to nothing, however many mails there are.
+    relay.take();
+    let said = visit(&gateway);
+    let wire = relay.take();
+    assert!(said.contains("0 new, 0 copied"), "{said}");
+    assert!(wire <= 1024, "{wire} octets");
+    println!(
+        "a poll without a change: {wire} octets, {} mails",
+        mails.len()
+    );
+
+    // Read at the desk: by a mark, and by going away. A flag that says nothing is no reading.
+    let names = dovecot.maildir("alice").names();
+    dovecot.maildir("alice").mark_read(&names[0]);
+    dovecot.maildir("alice").remove(&names[1]);
+    assert!(!visit(&gateway).contains("failed"));
+    assert_same(&offered(&gateway), &sent(&mails[2..]));
+    // And again unread.
+    let read = dovecot.maildir("alice").snapshot();
+    dovecot.maildir("alice").mark_unread(&names[0]);
+    assert_ne!(dovecot.maildir("alice").snapshot(), read);
+    visit(&gateway);
+    let unread = [&mails[..1], &mails[2..]].concat();
+    assert_same(&offered(&gateway), &sent(&unread));
+}
+
+#[test]
+fn a_server_that_lost_its_numbers_costs_no_mail_twice() {
+    let mails = corpus::mails(32, 30, |quirk| quirk == corpus::Quirk::Plain);
+    let (mut dovecot, relay, gateway) = house(&mails, "");
+    let first = pop3::fetch(&gateway.account("alice")).unwrap();
+    assert_eq!(first.len(), 30);
+    dovecot.stop();
+    dovecot.maildir("alice").forget_numbers();
+    dovecot.start_again();
+    relay.take();
+    let said = visit(&gateway);
+    assert!(said.contains("30 renamed"), "{said}");
+    assert!(said.contains(" 0 copied"), "{said}");
+    // The same mails under the same unique-ids.
+    let second = pop3::fetch(&gateway.account("alice")).unwrap();
+    assert_eq!(second, first);
+}
+
+#[test]
+fn marks_count_only_where_the_owner_says_so() {
+    let mails = corpus::mails(33, 6, |quirk| quirk == corpus::Quirk::Plain);
+    for (more, left) in [("", 3), ("user alice seen ignore\n", 6)] {
+        let (mut dovecot, relay, gateway) = house(&mails, more);
+        let names = dovecot.maildir("alice").names();
+        for name in names.iter().take(3) {
+            dovecot.maildir("alice").mark_read(name);
+        }
+        let got = offered(&gateway);
+        assert_same(&got, &sent(&mails[6 - left..]));
+        visit(&gateway);
+        relay.take();
+        visit(&gateway);
+        assert!(relay.take() <= 1024);
+    }
+}
+
+#[test]
+fn another_mailbox_and_one_that_is_not_there() {
+    let mut dovecot = Dovecot::start(Settings::default());
+    let mails = corpus::mails(34, 4, |quirk| quirk == corpus::Quirk::Plain);
+    for mail in &mails {
+        let name = dovecot.maildir("alice").deliver(&mail.stored);
+        dovecot.maildir("alice").file_away(&name);
+    }
+    let address = dovecot.imap();
+    let gateway = Gateway::start(&user(&dovecot, address, "/Archive", ""));
+    assert_same(&offered(&gateway), &sent(&mails));
+    let gateway = Gateway::start(&user(&dovecot, address, "/Nowhere", ""));
+    let said = visit(&gateway);
+    assert!(said.contains("EXAMINE was refused"), "{said}");
+}

@@ -297,7 +297,10 @@ impl<B: Board> Office<'_, B> {
         place.visit.begin(moment.now, goal, account);
         if let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == *user) {
             poller.schedule.begun(moment.now, moment.wall);
-            place.visit.recall(poller.standing);
+            // What was given up meanwhile is only copied again by a visit that looks at it.
+            if !self.mailbox.could_copy_again(account) {
+                place.visit.recall(poller.standing);
+            }
         }
         true
     }

@@ -525,6 +525,15 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         rows.filter(offered).map(|row| u64::from(row.size)).sum()
     }
 
+    /// Whether a mail of `user` that waits at the LAN server has no copy, and there is room for one:
+    /// its copy was given up.
+    #[must_use]
+    pub fn could_copy_again(&self, user: u8) -> bool {
+        let room = self.room();
+        let mut rows = self.ledger.rows_of(user).map(|(_, row)| row);
+        rows.any(|row| row.lacks_copy() && self.cost(row.size) <= room)
+    }
+
     /// Octets that may be copied, by [`cost`](Self::cost), before a copy that anybody may still
     /// want is given up for them: one not yet taken, of a mail not read at the desk, or ours.
     #[must_use]

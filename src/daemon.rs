@@ -149,6 +149,9 @@ pub(crate) fn inspect(verb: StoreVerb, image: &Path) -> Result<ExitCode, String>
             "whole"
         }
     );
+    if let Some(copies) = mounted.rebuilt {
+        println!("index: lost; {copies} copies found in the ring");
+    }
     let mut mailbox = Mailbox::new(ledger, store);
     let mut faults = 0;
     for slot in 0..mailbox.ledger().used() {
@@ -215,6 +218,18 @@ fn open_store<B: Board>(
         Ok((store, mounted)) => {
             let (rows, _) = ledger.fill();
             log::info!("store: {rows} mails known, epoch {}", mounted.epoch);
+            if let Some(copies) = mounted.rebuilt {
+                log::error!(
+                    "store: its index was lost; {copies} copies were found in the ring, and what \
+                     calls took is forgotten"
+                );
+            }
+            if mounted.unused > u64::from(store.geometry().segment) {
+                log::warn!(
+                    "store: {} MiB of the medium are not used: it has grown since it was made",
+                    mounted.unused >> 20
+                );
+            }
             if mounted.journal_damaged || mounted.segments_damaged > 0 {
                 log::warn!("store: damage was found: {mounted:?}");
             }

@@ -526,9 +526,17 @@ impl<B: Board> Desk<'_, '_, B> {
                     self.office.mailbox.damaged()
                 ),
             ),
-            4 => match usage.fault {
-                Some(fault) => write_to(out, format_args!("FAULT   {fault}: nothing is saved")),
-                None => return None,
+            4 => match (usage.fault, usage.rebuilt) {
+                (Some(fault), _) => {
+                    write_to(out, format_args!("FAULT   {fault}: nothing is saved"));
+                }
+                (None, Some(copies)) => write_to(
+                    out,
+                    format_args!(
+                        "FAULT   index was lost: {copies} copies found, and offered again"
+                    ),
+                ),
+                (None, None) => return None,
             },
             _ => return None,
         }

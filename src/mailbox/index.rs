@@ -185,6 +185,34 @@ impl RowV1 {
     }
 }
 
+/// What stands before a copy: the version, the row it is for, and whose it is; returns how long it
+/// is. The index can be rebuilt from it.
+pub fn head(row: &Row, name: &str, out: &mut [u8]) -> usize {
+    let Some((version, rest)) = out.split_first_mut() else {
+        return 0;
+    };
+    *version = FORMAT;
+    let entry = Entry::Row(0, RowV1::freeze(row));
+    let row_octets = entry.write(rest).map_or(0, |written| written.len());
+    let rest = rest.get_mut(row_octets..).unwrap_or_default();
+    let account = Entry::Account(row.user, name).write(rest);
+    1 + row_octets + account.map_or(0, |written| written.len())
+}
+
+/// The row, and whose it is, that [`head`] has written.
+#[must_use]
+pub fn read_head(head: &[u8]) -> Option<(Row, &str)> {
+    let (Entry::Row(_, row), rest) = Entry::read(head.strip_prefix(&[FORMAT])?).ok()? else {
+        return None;
+    };
+    let (Entry::Account(user, name), _) = Entry::read(rest).ok()? else {
+        return None;
+    };
+    row.thaw()
+        .filter(|row| row.user == user)
+        .map(|row| (row, name))
+}
+
 /// The part of a snapshot of `ledger` that begins at cursor `from`: writes whole entries into
 /// `out`, returns how many octets and where the next part begins, if there is one.
 ///

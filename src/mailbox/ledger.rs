@@ -19,7 +19,7 @@ use heapless::{Deque, Vec};
 
 use crate::config::{Name, USERS};
 use crate::reconcile::{Key, Known, Standing};
-use crate::store::{Extent, Index};
+use crate::store::{Extent, Index, Stored};
 
 use super::calls::{CallLog, CallRecord};
 use super::failures::Failures;
@@ -34,6 +34,9 @@ const DOUBTFUL: usize = 64;
 /// Tombstones that one walk over the table finds: so many rows may be entered into a full ledger
 /// before the next walk.
 const TOMBSTONES: usize = 256;
+
+/// UIDs passed over when the index was rebuilt: more rows than there may be had one without a copy.
+const LOST_UIDS: u32 = 1 << 20;
 
 /// What a head holds where its chain is empty; else it holds a slot plus one. So memory that the
 /// system gives zeroed need not be touched before it is used.
@@ -745,6 +748,48 @@ impl Index for Ledger<'_> {
         }
     }
 
+    /// A row of which nothing is known but its copy: listed, unread and not taken, until a visit
+    /// and a call say otherwise.
+    fn rebuild(&mut self, head: &[u8], copy: &Stored) {
+        let Some((row, name)) = index::read_head(head) else {
+            return;
+        };
+        let (Some(account), Ok(name)) = (self.account_mut(row.user), Name::try_from(name)) else {
+            return;
+        };
+        if name.is_empty() {
+            return;
+        }
+        let is_anothers = !account.name.is_empty() && account.name != name;
+        account.name = name;
+        if is_anothers {
+            // The account was given to another user later: nothing of the first one is his.
+            for slot in 0..self.used {
+                if self.row(slot).is_some_and(|old| old.user == row.user) {
+                    self.remove(slot);
+                }
+            }
+        }
+        let row = Row {
+            size: u32::try_from(copy.octets).unwrap_or(u32::MAX),
+            copy: Some(copy.place),
+            lan: Lan::Unread,
+            taken: Taken::No,
+            call: 0,
+            ..row
+        };
+        let known = self.known(row.user);
+        let mut of_key = core::iter::successors(known.first(row.key), |&slot| known.next(slot));
+        let same = of_key.find(|&slot| self.row(slot).is_some_and(|known| known.uid == row.uid));
+        if let Some(slot) = same.or_else(|| self.vacancy().ok()) {
+            self.put(slot, row);
+        }
+    }
+
+    fn rebuilt(&mut self) {
+        self.next_uid = self.next_uid.saturating_add(LOST_UIDS);
+    }
+
     /// A copy that callers may be reading stays, and so does an only copy that nobody took.
     fn may_evict(&mut self, extent: Extent<'_>) -> bool {
         let lies = |slot: &&Slot| slot.copy().is_some_and(|place| extent.holds(place));
@@ -774,6 +819,7 @@ impl Index for Ledger<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Place;
     use std::collections::BTreeMap;
 
     fn row(key: u64, user: u8, uid: u32) -> Row {
@@ -901,6 +947,71 @@ mod tests {
         );
         ledger.pin(0, true);
         assert_eq!(ledger.oldest_tombstone(), None);
+    }
+
+    /// Design 2.11: after a store loss what the ring holds is there, and nothing counts as taken.
+    #[test]
+    fn sentence_2_11_what_the_ring_holds_is_offered_after_a_loss() {
+        let (mut slots, mut index) = ([Slot::default(); 8], [0; 16]);
+        let mut ledger = Ledger::new(&mut slots, &mut index);
+        let mut found = |row: Row, name: &str, place| {
+            let mut head = [0; 256];
+            let length = index::head(&row, name, &mut head);
+            let copy = Stored {
+                place: Place(place),
+                octets: 77,
+                crc: 0,
+            };
+            ledger.rebuild(&head[..length], &copy);
+        };
+        let taken = Row {
+            lan: Lan::Absent,
+            taken: Taken::Full,
+            call: 9,
+            ..row(1, 0, 5)
+        };
+        found(row(3, 1, 2), "first", 9);
+        found(taken, "alice", 10);
+        found(row(1, 0, 6), "alice", 20);
+        // Copied again: the later place holds.
+        found(taken, "alice", 30);
+        // Account 1 was given to another user later; an account without a name is nobody's.
+        found(row(4, 1, 7), "second", 40);
+        found(row(4, 2, 8), "", 50);
+        ledger.rebuild(
+            b"whatever",
+            &Stored {
+                place: Place(1),
+                octets: 1,
+                crc: 1,
+            },
+        );
+        ledger.rebuilt();
+        let rows: std::vec::Vec<_> = ledger
+            .rows()
+            .map(|(_, row)| {
+                (
+                    row.user,
+                    row.uid,
+                    row.copy.unwrap().0,
+                    row.lan,
+                    row.taken,
+                    row.size,
+                )
+            })
+            .collect();
+        let expected = [(1, 7, 40), (0, 5, 30), (0, 6, 20)];
+        let expected =
+            expected.map(|(user, uid, place)| (user, uid, place, Lan::Unread, Taken::No, 77));
+        assert_eq!(rows, expected);
+        let names: std::vec::Vec<_> = ledger
+            .accounts()
+            .map(|(_, a)| a.name.as_str())
+            .take(3)
+            .collect();
+        assert_eq!(names, ["alice", "second", ""]);
+        // Rows without a copy are lost, and what UIDs they had: none is given out again.
+        assert!(ledger.fresh_uid() > 1 << 20);
     }
 
     /// Design 2.10: a UID counter is never given out twice, whatever was removed.

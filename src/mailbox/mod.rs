@@ -393,8 +393,10 @@ impl<'a, M: Medium> Mailbox<'a, M> {
 
     /// Starts a copy of the mail that `row` describes; `None` if no writer is free.
     pub fn begin_copy(&mut self, row: &Row) -> Option<Writer> {
-        let mut head = [0; ENTRY_OCTETS + 1];
-        let length = frame(&Entry::Row(0, RowV1::freeze(row)), &mut head);
+        let mut head = [0; HEAD_MAX as usize];
+        let account = self.ledger.account(row.user);
+        let name = account.map_or("", |account| account.name.as_str());
+        let length = index::head(row, name, &mut head);
         self.store.begin(head.get(..length).unwrap_or_default())
     }
 

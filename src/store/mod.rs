@@ -200,6 +200,8 @@ pub struct Store<'a, M> {
     trusted: bool,
     /// Whether the index was rebuilt, and no snapshot holds it yet.
     rebuilt: bool,
+    /// Copies that were found in the ring then.
+    found: Option<u32>,
     fault: Option<Fault>,
 }
 
@@ -240,6 +242,8 @@ pub struct Usage {
     pub epoch: u32,
     /// Commits made durable since mount.
     pub commits: u64,
+    /// The index was lost: so many copies were found in the ring at mount.
+    pub rebuilt: Option<u32>,
     /// Why nothing is taken any more.
     pub fault: Option<Fault>,
 }
@@ -335,6 +339,7 @@ impl<M: Medium> Store<'_, M> {
             snapshots: self.snapshot.generation,
             epoch: self.epoch,
             commits: self.durable.saturating_sub(CLAIMED),
+            rebuilt: self.found,
             fault: self.fault,
         }
     }

@@ -100,7 +100,6 @@ pub fn mount<'a, M: Medium>(
         writers: &mut buffers.writers,
         epoch: claimed,
         newest: 0,
-        highest: 0,
     };
     let segments_damaged = survey.find_segments();
     let (snapshot, start) = survey.restore(index)?;
@@ -158,11 +157,11 @@ pub fn mount<'a, M: Medium>(
         syncing: None,
         durable,
         trusted: found.unsettled == 0 || !defence(Rule::Trusted),
-        rebuilt: false,
+        rebuilt: found.rebuilt.is_some(),
+        found: found.rebuilt,
         fault: None,
     };
     if found.rebuilt.is_some() {
-        store.rebuilt = true;
         store.snapshot.at = at;
         store.journal.from = at.page;
         store.take_snapshot();
@@ -224,8 +223,6 @@ pub(super) struct Survey<'s, M> {
     pub(super) epoch: u32,
     /// The highest sequence of a segment.
     pub(super) newest: u32,
-    /// The highest journal page seen, when all were looked at.
-    pub(super) highest: u64,
 }
 
 /// Where replay starts.
@@ -256,9 +253,6 @@ pub(super) struct Found {
 
 impl<M: Medium> Survey<'_, M> {
     /// Reads the segments' headers: how many are damaged.
-    ///
-    /// One whose header does not verify is known by its summary, else by its first record. What
-    /// it says of copies that go on in it may be lost: then these are found torn when they are read.
     fn find_segments(&mut self) -> u32 {
         let mut damaged = 0;
         for at in 0..self.geometry.segments {
@@ -266,42 +260,62 @@ impl<M: Medium> Survey<'_, M> {
             // One that cannot be read costs its copies, not the whole store.
             let header = self.segment_header(at, 0, &mut octets);
             let blank = octets == [0; SEGMENT_OCTETS];
-            let found = match header.filter(|header| header.items.is_none()) {
-                Some(header) => Some((header.sequence, header.epoch)),
-                None if blank => None,
-                None => self.sequence_without_header(at),
+            let header = header.filter(|header| header.items.is_none());
+            let found = header.map(|header| (header.sequence, header.epoch));
+            let unknown = if blank {
+                Segment::BLANK
+            } else {
+                Segment::DAMAGED
             };
-            let found = found.filter(|&(sequence, _)| Segment::new(sequence).sequence().is_some());
-            let segment = match found {
-                Some((sequence, epoch)) => {
-                    self.epoch = self.epoch.max(epoch);
-                    self.newest = self.newest.max(sequence);
-                    Segment::new(sequence)
-                }
-                None if blank => Segment::BLANK,
-                None => Segment::DAMAGED,
-            };
-            damaged += u32::from(segment == Segment::DAMAGED);
-            if let Some(place) = self.segments.get_mut(at as usize) {
-                *place = segment;
-            }
+            let known = self.enter_segment(at, found, unknown);
+            damaged += u32::from(!known && !blank);
         }
         damaged
     }
 
+    /// Looks once more at segments whose header does not verify: one is known by its summary, or
+    /// by its first record. Only when the index is rebuilt: what a mount has found damaged once
+    /// must not come back later as a part of the chain.
+    pub(super) fn recover_segments(&mut self) {
+        for at in 0..self.geometry.segments {
+            if self.segments.get(at as usize) != Some(&Segment::DAMAGED) {
+                continue;
+            }
+            // What a cut left in one may bear a sequence that another was given then.
+            let found = self.sequence_without_header(at).filter(|(sequence, _)| {
+                ring::find(self.segments, Segment::new(*sequence)).is_none()
+            });
+            self.enter_segment(at, found, Segment::DAMAGED);
+        }
+    }
+
+    /// Whether the sequence of a segment is known.
+    fn enter_segment(&mut self, at: u32, found: Option<(u32, u32)>, unknown: Segment) -> bool {
+        let found = found.filter(|(sequence, _)| Segment::new(*sequence).sequence().is_some());
+        if let Some((sequence, epoch)) = found {
+            self.epoch = self.epoch.max(epoch);
+            self.newest = self.newest.max(sequence);
+        }
+        if let Some(segment) = self.segments.get_mut(at as usize) {
+            *segment = found.map_or(unknown, |(sequence, _)| Segment::new(sequence));
+        }
+        found.is_some()
+    }
+
+    /// The later of what the summary and the first record say: that of an open segment may be new,
+    /// and the summary at its end of the time before.
     fn sequence_without_header(&mut self, segment: u32) -> Option<(u32, u32)> {
         let mut octets = [0; SEGMENT_OCTETS];
         let end = ring::summary_at(self.geometry, 0);
-        if let Some(end) = self.segment_header(segment, end, &mut octets)
-            && end.items.is_some()
-        {
-            return Some((end.sequence, end.epoch));
-        }
+        let end = self.segment_header(segment, end, &mut octets);
+        let end = end.filter(|end| end.items.is_some());
+        let end = end.map(|end| (end.sequence, end.epoch));
         let mut octets = [0; HEADER_OCTETS as usize];
         let at = ring::offset_at(self.geometry, segment, self.geometry.page);
-        self.medium.read(at, &mut octets).ok()?;
-        let record = Record::decode(self.key, &octets)?;
-        Some((record.segment, record.epoch))
+        let read = self.medium.read(at, &mut octets).ok();
+        let record = read.and_then(|()| Record::decode(self.key, &octets));
+        let record = record.map(|record| (record.segment, record.epoch));
+        end.max(record)
     }
 
     pub(super) fn segment_header(
@@ -384,16 +398,16 @@ impl<M: Medium> Survey<'_, M> {
         if sure {
             return Ok(false);
         }
-        self.highest = 0;
+        let mut highest = 0;
         for page in 0..u64::from(self.geometry.journal) {
             let found = self.page(page)?.map(|item| (item.page, item.epoch));
             if let Some((page, epoch)) = found {
-                self.highest = self.highest.max(page);
+                highest = highest.max(page);
                 self.epoch = self.epoch.max(epoch);
             }
         }
         let beyond = at.page.checked_add(u64::from(self.geometry.journal));
-        Ok(beyond.is_none_or(|beyond| self.highest >= beyond))
+        Ok(beyond.is_none_or(|beyond| highest >= beyond))
     }
 
     /// The header of a snapshot area, and whether there are but zeros.

@@ -25,6 +25,7 @@ impl<M: Medium> Survey<'_, M> {
     /// Walks the whole ring, oldest segment first, and gives the copies to the index.
     pub(super) fn rebuild(&mut self, index: &mut impl Index) -> Result<Found, MountError> {
         index.clear();
+        self.recover_segments();
         let mut begun: Vec<Begun, WRITERS> = Vec::new();
         let (mut last, mut copies) = (0, 0_u32);
         let mut head = self.geometry.page;
@@ -47,15 +48,17 @@ impl<M: Medium> Survey<'_, M> {
         }
         index.rebuilt();
         // Numbers and pages go on behind all that were seen; their epoch is new.
-        let mut number = 0;
+        let (mut number, mut highest) = (0, 0);
         for page in 0..u64::from(self.geometry.journal) {
             let found = self.page(page)?;
-            number = number.max(found.map_or(0, |item| item.number));
+            let (last, page) = found.map_or((0, 0), |item| (item.number, item.page));
+            number = number.max(last);
+            highest = highest.max(page);
         }
         let at = Position {
             number: number.saturating_add(1),
             previous: 0,
-            page: self.highest.saturating_add(1),
+            page: highest.saturating_add(1),
             segment: self.newest,
             offset: head,
         };

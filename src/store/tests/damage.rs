@@ -342,6 +342,91 @@ pub(super) fn a_lost_snapshot_is_replaced_by_the_chain_or_told() {
 }
 
 #[test]
+pub(super) fn a_lost_index_is_rebuilt_from_the_ring() {
+    let geometry = Geometry {
+        segments: 12,
+        ..tiny()
+    };
+    let mut memory = Memory::new();
+    // Round the ring, so that the chain does not reach back to its beginning.
+    let script: Vec<Action> = (0..60)
+        .flat_map(|n| {
+            let copies = vec![(n % SLOTS, 90 + 20 * (n % 30)), ((n + 5) % SLOTS, 30)];
+            [
+                Action::Store(copies),
+                Action::Set(3, n as u32),
+                Action::Drain,
+            ]
+        })
+        .collect();
+    let outcome = session(
+        &mut memory,
+        formatted(&geometry),
+        Ledger::default(),
+        &script,
+    );
+    let mut image = outcome.medium.image().to_vec();
+    let snapshots = geometry.snapshot_at(false) as usize..geometry.journal_at(0) as usize;
+    image[snapshots.start..][..2 * geometry.snapshot as usize].fill(0x55);
+    // A rotten segment header costs nothing: the summary, or the first record, says the same.
+    for segment in 0..geometry.segments {
+        let at = ring::offset_at(&geometry, segment, 0) as usize;
+        image[at + 5] ^= u8::from(segment % 3 == 0) * 4;
+    }
+    let copies = |rows: &State| rows.map(|row| row.copy);
+    let mut ledger = Ledger::default();
+    let medium = SimMedium::from_image(image).with_slow_sync(2);
+    let (mut store, mounted) = mount(medium, memory.space(), &mut ledger).unwrap();
+    assert!(
+        mounted.rebuilt.is_some_and(|copies| copies > 5),
+        "{mounted:?}"
+    );
+    assert_eq!(copies(&ledger.rows), copies(&outcome.ledger.rows));
+    // Nothing is logged before a snapshot holds what was found; a cut until then does no harm.
+    let mut tried = 0;
+    while store.log(&encode(0, ledger.rows[0])) == Err(StoreError::Busy) {
+        let image = store
+            .medium()
+            .cut(hal::sim::medium::Cut::Units(tried), &mut || 0);
+        let (mut again, mut other) = (Ledger::default(), Memory::new());
+        mount(Borrowed::new(&image), other.space(), &mut again).unwrap();
+        assert_eq!(copies(&again.rows), copies(&ledger.rows));
+        store.step(&mut ledger);
+        tried += 1;
+        assert!(tried < 100);
+    }
+    assert!(tried > 5);
+    let durable = store
+        .medium()
+        .cut(hal::sim::medium::Cut::Prefix(0), &mut || 0);
+    let mut again = Ledger::default();
+    let mut other = Memory::new();
+    let (_, mounted) = mount(Borrowed::new(&durable), other.space(), &mut again).unwrap();
+    assert_eq!(mounted.rebuilt, None, "{mounted:?}");
+    assert_eq!(copies(&again.rows), copies(&ledger.rows));
+}
+
+#[test]
+fn a_shrunk_medium_is_refused_and_a_grown_one_is_said() {
+    let mut memory = Memory::new();
+    let image = used_medium(&mut memory).medium.image().to_vec();
+    let needed = image.len() as u64;
+    for less in [1, 512, 3000] {
+        let mut medium = SimMedium::from_image(image[..image.len() - less].to_vec());
+        let capacity = needed - less as u64;
+        assert_eq!(content(&mut medium), Ok(Content::Store));
+        let replaced = format(&mut medium, &tiny(), [1; 16], false);
+        assert!(matches!(replaced, Err(FormatError::Geometry)));
+        let mounted = mount(medium, memory.space(), &mut Ledger::default());
+        let refused = Err(MountError::Shrunk { needed, capacity });
+        assert_eq!(mounted.map(|_| ()), refused);
+    }
+    let grown = [&image[..], &[0; 5000]].concat();
+    let (_, mounted) = exercise(&mut memory, grown).unwrap();
+    assert_eq!(mounted.unused, 5000);
+}
+
+#[test]
 pub(super) fn no_geometry_that_a_superblock_may_claim_panics() {
     let mut memory = Memory::new();
     let image = used_medium(&mut memory).medium.image().to_vec();

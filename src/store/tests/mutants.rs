@@ -12,7 +12,7 @@ use crate::store::defence::mutant::leave_out;
 use crate::store::defence::{RULES, Rule};
 
 /// The proofs, fast ones first.
-const PROOFS: [(&str, fn()); 22] = [
+const PROOFS: [(&str, fn()); 23] = [
     ("layout", || {
         layout::superblock();
         layout::record();
@@ -63,13 +63,19 @@ const PROOFS: [(&str, fn()); 22] = [
         "half_restored",
         damage::a_snapshot_half_restored_leaves_nothing,
     ),
+    ("rebuilt", damage::a_lost_index_is_rebuilt_from_the_ring),
     ("octets", || power_cut::every_octet(EFFORT, 0)),
     ("units", || power_cut::any_units(EFFORT, 0)),
     ("second_cut", || power_cut::second_cut(EFFORT, 0)),
     ("lying_sync", || lies::lying_sync(EFFORT, 0)),
     ("neighbour", || lies::lost_neighbour(EFFORT, 0)),
     ("lives", || random::random_lives(EFFORT, 0)),
-    ("flips", || damage::flip_bits(EFFORT)),
+    ("flips", || {
+        damage::flip_bits(Effort {
+            stride: 61,
+            ..EFFORT
+        });
+    }),
 ];
 
 const EFFORT: Effort = Effort {

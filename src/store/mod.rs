@@ -8,13 +8,30 @@
 //! ```text
 //! medium  | superblock A, B | claim A, B | config A, B | snapshot A, B | journal | ring      |
 //!
+//! claim     [the epoch of a mount that writes]   even epochs in A, odd ones in B
+//!
+//! snapshot  [header page | part 0 | part 1 | ...]   the index, up to some item
+//!
 //! journal   [page n+5 | n+6 | ...free... | page n | n+1 | n+2 | n+3 | n+4 ]   circular
+//!               an item each: entries of one commit that no copy was in
 //!
 //! ring      [segment 17 | segment 12 | segment 13 | segment 18 (open) | ... ]   any order
 //!               |
-//!               +- [header page | first a | first b | middle a | last b | pad | last a | ...]
+//!               +- [header page | first a | first b | last b | item | pad | last a | ... | summary]
 //!                   a copy is a chain of records; one larger than a segment goes on in the next
+//!                   an item: entries of the commit whose copies end on that page
+//!                   summary: all items of a closed segment once more, for the next mount
+//!
+//! chain     snapshot <- item <- item <- item ...   by number and checksum, through both streams
 //! ```
+//!
+//! A commit of copies costs their own pages, padded to the next, and one sync; one of mere entries
+//! a page of the journal, and one sync.
+//!
+//! Migration: the superblock names the version, and a program refuses every other one. This is
+//! the first. A later one reads the rows through the old version's mount, and gives them to a
+//! store formatted anew, or lets the visits fetch everything once more: nothing on the LAN server
+//! was changed. A store does not grow with its medium; formatted anew it does.
 //!
 //! The octets of each structure are drawn in its own file. All numbers are little-endian; every
 //! structure carries a CRC-32C that is seeded with the key of the format.

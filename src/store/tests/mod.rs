@@ -328,7 +328,7 @@ struct Run {
     acked: usize,
     tickets: Vec<(Ticket, usize)>,
     configs: (usize, usize),
-    config_ticket: Option<Ticket>,
+    config_ticket: Option<(Ticket, usize)>,
     seed: u32,
 }
 
@@ -412,7 +412,10 @@ impl Run {
                 panic!("never quiet");
             }
             Action::Config(length) => {
-                let config = content_of(self.configs.1 as u32 + 1, *length);
+                // Noted first: it may reach the medium before the call comes back.
+                self.configs.1 += 1;
+                let number = self.configs.1;
+                let config = content_of(number as u32, *length);
                 let ticket = loop {
                     match store.save_config(&config) {
                         Ok(ticket) => break ticket,
@@ -423,8 +426,7 @@ impl Run {
                         Err(error) => panic!("{error}"),
                     }
                 };
-                self.configs.1 += 1;
-                self.config_ticket = Some(ticket);
+                self.config_ticket = Some((ticket, number));
             }
             Action::Snapshot => store.take_snapshot(),
             Action::Kill => {}
@@ -546,11 +548,11 @@ impl Run {
             }
             !committed
         });
-        if let Some(ticket) = self.config_ticket
+        if let Some((ticket, number)) = self.config_ticket
             && store.committed(ticket).unwrap()
         {
             self.config_ticket = None;
-            self.configs.0 = self.configs.1;
+            self.configs.0 = number;
         }
         assert!(self.marks.len() < 200_000, "endless");
         self.marks.push(Mark {

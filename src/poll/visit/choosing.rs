@@ -14,7 +14,7 @@ use crate::config::{Consumes, Start};
 use crate::identity::{Basis, HeaderReader};
 use crate::mailbox::{self, Habit, Taken};
 use crate::pop3::client::Kind as Pop3Kind;
-use crate::reconcile::{Errand, Listed, Verdict};
+use crate::reconcile::{Errand, Listed, Slots, Verdict};
 
 use super::copying::Copying;
 use super::remote::{Kind, Reply, Request};
@@ -382,7 +382,10 @@ impl Run {
             let uid = entry.uid.unwrap_or_else(|| round.mailbox.fresh_uid());
             let row = self.row(round, &entry, uid, taken);
             match round.mailbox.enter(&row) {
-                Ok(_) => self.report.uncopied += 1,
+                Ok(slot) => {
+                    Slots::resume(round.tables.matched).insert(slot);
+                    self.report.uncopied += 1;
+                }
                 Err(mailbox::Error::Busy) => {
                     self.state = State::Entering { at };
                     return Ok(Turn::Wait);

@@ -366,8 +366,9 @@ impl Copying {
             Err(mailbox::Error::Busy) => return Ok(Turn::Wait),
             Err(error) => return Err(Failure::Mailbox(error)),
         };
+        // It is listed: no later mail of this listing can be the same one under another name.
+        Slots::resume(round.tables.matched).insert(slot);
         if renamed.is_some() {
-            Slots::resume(round.tables.matched).insert(slot);
             run.report.rekeyed += 1;
             run.report.new = run.report.new.saturating_sub(1);
         } else if place.is_some() {

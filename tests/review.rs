@@ -265,10 +265,7 @@ fn the_log_of_calls_survives_a_restart() {
             (call.serial, call.offered, call.sent, call.deleted),
             (1, 1, 1, 1)
         );
-        assert!(
-            call.number > 0 && call.octets > 600 && call.lasted > 0,
-            "{call:?}"
-        );
+        assert!(call.number > 0 && call.octets > 600, "{call:?}");
         assert_eq!((call.speed, call.reason), (33600, 0));
         on.whole_call("a", plan(take_all(true)));
         on.run_for(Duration::from_secs(5));

@@ -440,6 +440,20 @@ impl<'a> Ledger<'a> {
         self.doubtful.pop_front()
     }
 
+    /// The slot of a row with the UID of `row`: mostly it has its key too. Where it was re-keyed
+    /// all are looked at, but not for a UID above all seen, as that of a mail copied once is.
+    fn slot_of_uid(&self, row: &Row) -> Option<u32> {
+        if row.uid >= self.next_uid {
+            return None;
+        }
+        let known = self.known(row.user);
+        let mut of_key = core::iter::successors(known.first(row.key), |&slot| known.next(slot));
+        let is_same = |slot: u32| self.row(slot).is_some_and(|known| known.uid == row.uid);
+        of_key
+            .find(|&slot| is_same(slot))
+            .or_else(|| (0..self.used).find(|&slot| is_same(slot)))
+    }
+
     /// The copy of `slot` may not be whole.
     fn doubt(&mut self, slot: u32) {
         if self.doubtful.push_back(slot).is_err() {
@@ -778,10 +792,8 @@ impl Index for Ledger<'_> {
             call: 0,
             ..row
         };
-        let known = self.known(row.user);
-        let mut of_key = core::iter::successors(known.first(row.key), |&slot| known.next(slot));
-        let same = of_key.find(|&slot| self.row(slot).is_some_and(|known| known.uid == row.uid));
-        if let Some(slot) = same.or_else(|| self.vacancy().ok()) {
+        let slot = self.slot_of_uid(&row).or_else(|| self.vacancy().ok());
+        if let Some(slot) = slot {
             self.put(slot, row);
         }
     }
@@ -973,8 +985,13 @@ mod tests {
         found(row(3, 1, 2), "first", 9);
         found(taken, "alice", 10);
         found(row(1, 0, 6), "alice", 20);
-        // Copied again: the later place holds.
-        found(taken, "alice", 30);
+        // Copied again: the later place holds, also under another key.
+        found(taken, "alice", 25);
+        let rekeyed = Row {
+            key: Key(12),
+            ..taken
+        };
+        found(rekeyed, "alice", 30);
         // Account 1 was given to another user later; an account without a name is nobody's.
         found(row(4, 1, 7), "second", 40);
         found(row(4, 2, 8), "", 50);
@@ -1010,6 +1027,7 @@ mod tests {
             .take(3)
             .collect();
         assert_eq!(names, ["alice", "second", ""]);
+        assert!(ledger.rows().any(|(_, row)| row.key == Key(12)));
         // Rows without a copy are lost, and what UIDs they had: none is given out again.
         assert!(ledger.fresh_uid() > 1 << 20);
     }

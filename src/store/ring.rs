@@ -333,7 +333,8 @@ impl<M: Medium> Store<'_, M> {
         let has_room = summary + SUMMARY_END <= SUMMARY_MAX
             && self.ring.head + rest <= summary_at(&self.geometry, summary);
         let rides = !self.item.is_empty() && span <= rest && defence(Rule::ItemFirst);
-        (rides && has_room && !self.ring.closed).then_some(length)
+        let closed = self.ring.closed && defence(Rule::SummaryCloses);
+        (rides && has_room && !closed).then_some(length)
     }
 
     /// Writes a record or a header.

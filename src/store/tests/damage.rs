@@ -342,6 +342,133 @@ pub(super) fn a_lost_snapshot_is_replaced_by_the_chain_or_told() {
 }
 
 #[test]
+pub(super) fn an_old_snapshot_is_not_taken_once_the_journal_has_gone_round_it() {
+    let mut memory = Memory::new();
+    let geometry = tiny();
+    let mut outrun = 0;
+    for count in 12..40 {
+        let script: Vec<Action> = (0..count)
+            .flat_map(|n| [Action::Set(n % SLOTS, n as u32), Action::Drain])
+            .collect();
+        let outcome = session(
+            &mut memory,
+            formatted(&geometry),
+            Ledger::default(),
+            &script,
+        );
+        for b in [false, true] {
+            let mut image = outcome.medium.image().to_vec();
+            let at = geometry.snapshot_at(b) as usize;
+            image[at..at + 640].fill(0x55);
+            let (found, mounted) = exercise(&mut memory, image).unwrap();
+            assert!(mounted.rebuilt.is_some() || found.rows == outcome.ledger.rows);
+            assert!(!mounted.journal_damaged);
+            outrun += u32::from(mounted.rebuilt.is_some());
+        }
+    }
+    assert!(outrun > 0);
+}
+
+#[test]
+pub(super) fn a_journal_page_that_lies_elsewhere_says_nothing() {
+    let mut memory = Memory::new();
+    let geometry = tiny();
+    let mut script = vec![Action::Snapshot, Action::Set(0, 1), Action::Drain];
+    for n in 0..3 {
+        script.extend([Action::Set(1 + n, 2), Action::Drain]);
+    }
+    let outcome = session(
+        &mut memory,
+        formatted(&geometry),
+        Ledger::default(),
+        &script,
+    );
+    let history = &outcome.ledger.history;
+    for to in 1..6 {
+        for from in 1..6 {
+            let mut image = outcome.medium.image().to_vec();
+            let [to, from] = [to, from].map(|page| geometry.journal_at(page) as usize);
+            image.copy_within(from..from + 128, to);
+            let (found, mounted) = exercise(&mut memory, image).unwrap();
+            assert_eq!(mounted.rebuilt, None);
+            assert!(history.iter().any(|(state, _)| *state == found.rows));
+        }
+    }
+}
+
+#[test]
+pub(super) fn a_flipped_bit_in_the_header_of_a_configuration_brings_back_none_but_the_last() {
+    let mut memory = Memory::new();
+    let geometry = tiny();
+    let script = [40, 50, 60].map(Action::Config);
+    let outcome = session(
+        &mut memory,
+        formatted(&geometry),
+        Ledger::default(),
+        &script,
+    );
+    let saved = |number: u32| Some(content_of(number, 30 + 10 * number as usize));
+    // The third went over the first.
+    let slots = [(false, saved(2)), (true, saved(3))];
+    for (b, left) in slots {
+        for bit in 0..64 * 8 {
+            let mut image = outcome.medium.image().to_vec();
+            image[geometry.config_at(b) as usize + bit / 8] ^= 1 << (bit % 8);
+            let mut ledger = Ledger::default();
+            let mounted = mount(Borrowed::new(&image), memory.space(), &mut ledger);
+            let loaded = config_of(&mut mounted.unwrap().0);
+            assert_eq!(loaded, left, "bit {bit} in B {b}");
+        }
+    }
+}
+
+#[test]
+pub(super) fn a_segment_whose_header_rots_is_told_and_costs_its_copies_alone() {
+    let mut memory = Memory::new();
+    let geometry = Geometry {
+        segments: 24,
+        ..tiny()
+    };
+    let mut script: Vec<Action> = (0..SLOTS)
+        .map(|slot| Action::Store(vec![(slot, 600)]))
+        .collect();
+    script.push(Action::Drain);
+    let outcome = session(
+        &mut memory,
+        formatted(&geometry),
+        Ledger::default(),
+        &script,
+    );
+    let mut lost = 0;
+    for segment in 0..8 {
+        let mut image = outcome.medium.image().to_vec();
+        image[ring::offset_at(&geometry, segment, 0) as usize + 5] ^= 4;
+        let mut ledger = Ledger::default();
+        let (mut store, mounted) =
+            mount(Borrowed::new(&image), memory.space(), &mut ledger).unwrap();
+        assert_eq!((mounted.segments_damaged, mounted.rebuilt), (1, None));
+        assert_eq!(store.usage().damaged, 1);
+        let places = ring::places(&geometry, segment);
+        for row in outcome.ledger.rows {
+            let kept = row.copy.expect("the ring is large enough");
+            // One that begins elsewhere may go on here.
+            let ends = kept.place + (kept.length + 5 * 64).div_ceil(64);
+            let touched = kept.place < places.end && ends > places.start;
+            let whole = read_copy(&mut store, row).is_ok();
+            assert!(
+                whole || touched || kept.place + 16 > places.start,
+                "{kept:?}"
+            );
+            assert!(!whole || !places.contains(&kept.place));
+            lost += u32::from(!whole);
+        }
+        let whole = ledger.rows == outcome.ledger.rows;
+        assert!(whole || mounted.journal_damaged, "entries lay in it");
+    }
+    assert!(lost > 0);
+}
+
+#[test]
 pub(super) fn a_lost_index_is_rebuilt_from_the_ring() {
     let geometry = Geometry {
         segments: 12,
@@ -460,15 +587,22 @@ pub(super) fn no_geometry_that_a_superblock_may_claim_panics() {
 pub(super) fn a_snapshot_half_restored_leaves_nothing() {
     let mut memory = Memory::new();
     // The first part, without the second, holds what was logged last and not what was first.
-    let script = [
+    let one_by_one = [
         Action::Set(7, 1),
         Action::Drain,
         Action::Set(0, 2),
         Action::Drain,
-        Action::Snapshot,
-        Action::Drain,
     ];
-    let outcome = session(&mut memory, formatted(&tiny()), Ledger::default(), &script);
+    // In one commit of two pages nothing says that the first ought to be there.
+    let at_once = (0..5).map(|n| Action::Set((7 + n) % (SLOTS - 1), 1));
+    let snapshot = [Action::Drain, Action::Snapshot, Action::Drain];
+    for script in [&one_by_one[..], &at_once.collect::<Vec<_>>()] {
+        half_restored(&mut memory, &[script, &snapshot].concat());
+    }
+}
+
+fn half_restored(memory: &mut Memory, script: &[Action]) {
+    let outcome = session(memory, formatted(&tiny()), Ledger::default(), script);
     let geometry = tiny();
     let part = snapshot::part_at(&geometry, false, 1) as usize;
     for page in 0..u64::from(geometry.journal) {

@@ -297,3 +297,36 @@ pub(super) fn a_format_that_is_cut_can_be_done_again() {
         mount(cut, memory.space(), &mut Ledger::default()).unwrap();
     }
 }
+
+#[test]
+pub(super) fn a_torn_claim_takes_no_epoch_back() {
+    let mut memory = Memory::new();
+    let mut medium = formatted(&tiny());
+    for _ in 0..6 {
+        // Nothing but its claim says that this mount was there.
+        let mut ledger = Ledger::default();
+        let (mut store, claimed) = mount(medium, memory.space(), &mut ledger).unwrap();
+        while store.step(&mut ledger) {}
+        let durable = SimMedium::from_image(store.into_medium().image().to_vec());
+        let slow = durable.clone().with_unit(128).with_slow_sync(3);
+        let (mut store, _) = mount(slow, memory.space(), &mut ledger).unwrap();
+        while store.medium().undurable() == 0 {
+            store.step(&mut ledger);
+        }
+        for seed in 0..64 {
+            let mut random = Random(seed + 1);
+            let mut noise = || random.next();
+            let cut = match seed {
+                0 => Cut::Prefix(0),
+                1..32 => Cut::Prefix(2 * seed as usize),
+                _ => Cut::Any,
+            };
+            let image = store.medium().cut(cut, &mut noise);
+            let mut other = Memory::new();
+            let (_, mounted) =
+                mount(Borrowed::new(&image), other.space(), &mut Ledger::default()).unwrap();
+            assert!(mounted.epoch > claimed.epoch, "{mounted:?}");
+        }
+        medium = durable;
+    }
+}

@@ -29,7 +29,7 @@ use heapless::Deque;
 use siphasher::sip::SipHasher24;
 
 use crate::config::{LINES, Name, ReadAtDesk};
-use crate::identity::Identity;
+use crate::identity::{HeaderReader, Identity};
 use crate::pop3::Uid;
 use crate::reconcile::Key;
 use crate::store::{
@@ -146,7 +146,8 @@ impl<'a, M: Medium> Mailbox<'a, M> {
     }
 
     /// Whether the row has no copy, or one that verifies. After a cut a UID that never became
-    /// durable is given out anew: so key and length must agree as well.
+    /// durable is given out anew, and what lies at its place may be whole, of a time before: so the
+    /// length must agree, and the key, or, where the mail was re-keyed since, what its header says.
     pub fn has_whole_copy(&mut self, slot: u32) -> bool {
         let Some(row) = self.ledger.row(slot) else {
             return true;
@@ -154,18 +155,34 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         let Some(place) = row.copy else {
             return true;
         };
-        if !self.copied_row(place).is_ok_and(|of| of.key == row.key) {
-            return false;
-        }
-        let Some(Ok(reader)) = self.open_copy(slot) else {
+        let Some(Ok(mut reader)) = self.open_copy(slot) else {
             return false;
         };
         let mut verifier = self.store.verifier(&reader);
-        loop {
+        let verified = loop {
             if let Some(result) = self.store.verify(&mut verifier, usize::MAX) {
-                return result.is_ok_and(|stored| stored.octets == u64::from(row.size));
+                break result;
             }
+        };
+        verified.is_ok_and(|stored| stored.octets == u64::from(row.size))
+            && (self.copied_row(place).is_ok_and(|of| of.key == row.key)
+                || row.identity.is_some() && self.identity_of(&mut reader) == row.identity)
+    }
+
+    /// The identity of the mail in a copy.
+    fn identity_of(&mut self, reader: &mut Reader) -> Option<Identity> {
+        let mut header = HeaderReader::new();
+        let mut offset = 0;
+        let mut piece = [0; 512];
+        while !header.is_done() {
+            let count = self.store.read(reader, offset, &mut piece).ok()?;
+            if count == 0 {
+                break;
+            }
+            header.read(piece.get(..count)?);
+            offset += u64::try_from(count).ok()?;
         }
+        Some(header.finish().identity)
     }
 
     /// Drives the store's writing. Returns whether anything moved.
@@ -653,4 +670,82 @@ fn frame(entry: &Entry<'_>, out: &mut [u8; ENTRY_OCTETS + 1]) -> usize {
     *version = FORMAT;
     // ENTRY_OCTETS is the longest entry's length: a test holds it.
     entry.write(rest).map_or(0, |written| 1 + written.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use hal::SyncState;
+    use hal::sim::medium::SimMedium;
+
+    use super::*;
+    use crate::store::{Buffers, Geometry, Segment, Space, format, mount};
+
+    const MAIL: &[u8] = b"From: a@b\r\nDate: Fri, 4 Oct 2024 10:00:00 +0000\r\n\
+        Message-ID: <1@b>\r\nSubject: one\r\n\r\nBody.\r\n";
+
+    /// Copies `mail` for a row of `uid`; the row, not entered yet.
+    fn copied(mailbox: &mut Mailbox<'_, SimMedium>, key: u64, uid: u32, mail: &[u8]) -> Row {
+        let mut header = HeaderReader::new();
+        header.read(mail);
+        let mut row = Row {
+            key: Key(key),
+            identity: None,
+            size: u32::try_from(mail.len()).unwrap(),
+            uid,
+            copy: None,
+            since: 20_000,
+            call: 0,
+            user: 0,
+            lan: Lan::Unread,
+            taken: Taken::No,
+        };
+        let writer = mailbox.begin_copy(&row).unwrap();
+        assert_eq!(mailbox.append(writer, mail), Ok(mail.len()));
+        row.copy = loop {
+            match mailbox.finish_copy(writer) {
+                Ok(stored) => break Some(stored.place),
+                Err(error) => assert_eq!(error, Error::Busy),
+            }
+            mailbox.step();
+        };
+        row.identity = Some(header.finish().identity);
+        row
+    }
+
+    #[test]
+    fn a_rekeyed_mail_keeps_its_copy_and_takes_no_other() {
+        let geometry = Geometry::for_capacity(4 << 20, 64 << 10).unwrap();
+        let mut medium = SimMedium::new(4 << 20);
+        format(&mut medium, &geometry, *b"sixteen octets!!", false).unwrap();
+        while medium.sync_state() != SyncState::Done {}
+        let (mut segments, mut buffers) = ([Segment::default(); 64], Box::new(Buffers::EMPTY));
+        let (mut slots, mut heads) = ([Slot::VACANT; 16], [0; 16]);
+        let mut ledger = Ledger::new(&mut slots, &mut heads);
+        let space = Space {
+            segments: &mut segments,
+            buffers: &mut buffers,
+        };
+        let (store, _) = mount(medium, space, &mut ledger).unwrap();
+        let mut mailbox = Mailbox::new(ledger, store);
+        while mailbox.step() {}
+        mailbox.account("anna", |_| true).unwrap();
+        let row = copied(&mut mailbox, 1, 7, MAIL);
+        let slot = mailbox.enter(&row).unwrap();
+        assert!(mailbox.has_whole_copy(slot));
+        mailbox.rekey(slot, Key(2)).unwrap();
+        assert!(mailbox.has_whole_copy(slot));
+        // What a cut took back had the same UID and as many octets, and is another mail.
+        let other = [&MAIL[..MAIL.len() - 22], b"Subject: two\r\n\r\n....\r\n"].concat();
+        let mut stale = copied(&mut mailbox, 3, 7, &other[..MAIL.len()]);
+        assert_ne!(stale.identity, row.identity);
+        (stale.key, stale.identity) = (Key(4), row.identity);
+        let slot = mailbox.enter(&stale).unwrap();
+        assert!(!mailbox.has_whole_copy(slot));
+        let nameless = Row {
+            identity: None,
+            ..stale
+        };
+        let slot = mailbox.enter(&nameless).unwrap();
+        assert!(!mailbox.has_whole_copy(slot));
+    }
 }

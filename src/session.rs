@@ -241,6 +241,13 @@ impl Session {
         call.is_some_and(|call| call.server.is_opening())
     }
 
+    /// Whether stepping puts a message on the line.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        let call = self.call.as_ref().filter(|_| self.modem.online());
+        call.is_some_and(|call| call.server.is_sending())
+    }
+
     /// Whether a caller is on the line.
     #[must_use]
     pub fn in_call(&self) -> bool {

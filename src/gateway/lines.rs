@@ -106,7 +106,8 @@ impl<'a, B: Board> Line<'a, B> {
 
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let checking = self.session.is_opening() && self.maildrop.is_checking();
-        if checking || self.maildrop.is_preparing() {
+        let walking = self.session.is_sending() && self.maildrop.is_walking();
+        if checking || walking || self.maildrop.is_preparing() {
             // A piece a turn: whoever else has octets is served between two of them.
             return Some(now);
         }

@@ -105,6 +105,8 @@ struct Opened {
     /// More was offered than there is room for.
     cut: bool,
     reading: Reading,
+    /// The latest read found nothing yet: the next chunk of the copy lies further on.
+    walking: bool,
     committing: Committing,
 }
 
@@ -228,6 +230,7 @@ impl<'a> Maildrop<'a> {
             count,
             cut,
             reading: Reading::Nothing,
+            walking: false,
             committing: Committing::Idle,
         });
     }
@@ -324,6 +327,13 @@ impl<'a> Maildrop<'a> {
                 Reading::Checking { .. } | Reading::Searching { .. }
             )
         })
+    }
+
+    /// Whether the next octets of a message are looked for in the ring: there is more to do at once,
+    /// though nothing comes.
+    #[must_use]
+    pub fn is_walking(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.walking)
     }
 
     /// The fetch of the wanted row has ended; where it failed, the message is not to be had now.
@@ -476,13 +486,14 @@ impl<M: Medium> pop3::Maildrop for Lent<'_, '_, M> {
     }
 
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, ReadFault> {
-        let (number, reader, insertion) = match &mut self.opened.reading {
+        self.opened.walking = false;
+        let (number, octets, reader, insertion) = match &mut self.opened.reading {
             Reading::Ready {
                 number,
+                octets,
                 reader,
                 insertion,
-                ..
-            } => (*number, reader, insertion),
+            } => (*number, *octets, reader, insertion),
             Reading::Notice { text, .. } => return Ok(part(text, offset, buf)),
             _ => return Err(ReadFault),
         };
@@ -502,8 +513,12 @@ impl<M: Medium> pop3::Maildrop for Lent<'_, '_, M> {
             }
         }
         match self.mailbox.store().read(reader, offset, buf) {
-            Ok(n) => Ok(n),
-            Err(_) => {
+            Ok(n) if n > 0 || offset < octets => {
+                self.opened.walking = n == 0;
+                Ok(n)
+            }
+            // Behind its end there is nothing to wait for.
+            Ok(_) | Err(_) => {
                 self.opened.reading = Reading::Nothing;
                 if let Some(slot) = self.item(number).map(|item| item.slot) {
                     self.mailbox.drop_damaged(slot);

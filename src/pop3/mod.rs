@@ -45,11 +45,12 @@ pub trait Maildrop {
     fn open(&mut self, number: u32) -> Open;
 
     /// Fills the beginning of `buf` with octets of the message opened last, from `offset` on: raw
-    /// content in lines that end in CR LF, not byte-stuffed. Fewer than asked for only at the end.
+    /// content in lines that end in CR LF, not byte-stuffed. Fewer than asked for, or nothing, where
+    /// the next ones are still looked for: asked again at a later step, from where it stopped.
     ///
     /// # Errors
-    /// [`ReadFault`] if the copy turns out to be damaged, or the medium fails: the message must
-    /// then not be ended by a dot (design 2.8).
+    /// [`ReadFault`] if the copy turns out to be damaged or to end here, or the medium fails: the
+    /// message must then not be ended by a dot (design 2.8).
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, ReadFault>;
 
     /// The whole of message `number` has been put on the line, by `RETR`, or by `TOP` with all of

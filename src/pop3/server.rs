@@ -352,6 +352,12 @@ impl Server {
         matches!(self.state, State::Opening { .. })
     }
 
+    /// Whether a message is being put on the line.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        matches!(self.state, State::Sending(_))
+    }
+
     /// When to step though nothing happened; `None` when that would change nothing.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -83,6 +83,7 @@ fn every_dialogue_is_the_same_at_every_chunk_and_every_drain() {
                 let mut talk = talk();
                 talk.lag = (chunk + drain) % 3;
                 talk.twin.pending = drain % 3;
+                talk.twin.absent = chunk % 3;
                 talk.run(input.as_bytes(), chunk, drain);
                 transcript.check(&talk, &format!("chunk {chunk}, drain {drain}"));
             }

@@ -109,11 +109,10 @@ impl Transfer {
         self.octets
     }
 
-    /// Puts on as much as fits; breaks when the terminator is among it.
+    /// Puts on as much as fits and is there; breaks when the terminator is among it.
     ///
     /// # Errors
-    /// [`ReadFault`] if the message cannot be read on, or ends before its size; the terminator
-    /// was not put then.
+    /// [`ReadFault`] if the message cannot be read on; the terminator was not put then.
     pub(super) fn fill<M: Maildrop>(
         &mut self,
         link: &mut Link,
@@ -138,7 +137,8 @@ impl Transfer {
             let read = maildrop.read(self.offset, piece)?;
             let mut piece = piece.get(..read).unwrap_or_default();
             if piece.is_empty() {
-                return Err(ReadFault);
+                // The next octets are still looked for.
+                return Ok(ControlFlow::Continue(()));
             }
             if let Some(top) = &mut self.top {
                 piece = piece.get(..top.take(piece)).unwrap_or_default();

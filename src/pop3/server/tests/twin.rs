@@ -64,6 +64,10 @@ pub(super) struct Twin {
     pub(super) unavailable: Option<u32>,
     /// Reading the octet at this offset of any message fails.
     pub(super) fault_at: Option<u64>,
+    /// How often `read` finds nothing before it finds octets.
+    pub(super) absent: usize,
+    /// How often it did since.
+    missed: usize,
     /// Reading ends here, though the message is longer.
     pub(super) short_at: Option<usize>,
     pub(super) commit_fails: bool,
@@ -135,6 +139,11 @@ impl Maildrop for Twin {
 
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, ReadFault> {
         assert!(!buf.is_empty());
+        if self.missed < self.absent {
+            self.missed += 1;
+            return Ok(0);
+        }
+        self.missed = 0;
         let mail = self.mail(self.opened.unwrap()).unwrap();
         let end = self.short_at.unwrap_or(mail.len());
         let start = usize::try_from(offset).unwrap();
@@ -142,6 +151,9 @@ impl Maildrop for Twin {
         let n = rest.len().min(buf.len());
         let reads = offset..offset + n as u64;
         if self.fault_at.is_some_and(|at| reads.contains(&at)) {
+            return Err(ReadFault);
+        }
+        if n == 0 {
             return Err(ReadFault);
         }
         buf[..n].copy_from_slice(&rest[..n]);

@@ -8,7 +8,7 @@ use support::Account;
 use support::corpus::{self, Mail};
 use support::dovecot::{Dovecot, Settings};
 use support::gateway::{Gateway, user_of};
-use support::mails::assert_same;
+use support::mails::{assert_same, with_crlf};
 use support::pop3;
 use support::relay::Relay;
 
@@ -144,4 +144,39 @@ fn another_mailbox_and_one_that_is_not_there() {
     let gateway = Gateway::start(&user(&dovecot, address, "/Nowhere", ""));
     let said = visit(&gateway);
     assert!(said.contains("EXAMINE was refused"), "{said}");
+}
+
+/// A mail of `lines` lines, some of which begin with a dot.
+fn large(lines: usize) -> Vec<u8> {
+    let mut mail = b"From: bob@example.org\nSubject: large\n\n".to_vec();
+    for number in 0..lines {
+        let dot = if number % 7 == 0 { "." } else { "" };
+        mail.extend(format!("{dot}{number:010} {}\n", "x".repeat(number % 90)).bytes());
+    }
+    mail
+}
+
+/// Design 2.9: what the ring has no room for is sent as it comes from the server.
+#[test]
+fn a_mail_larger_than_the_ring_is_streamed_and_nothing_of_it_stored() {
+    let mails = corpus::mails(35, 3, |quirk| quirk == corpus::Quirk::Plain);
+    let mut dovecot = Dovecot::start(Settings::default());
+    let large = large(100_000);
+    assert!(large.len() > 5 << 20);
+    dovecot.maildir("alice").deliver(&mails[0].stored);
+    dovecot.maildir("alice").deliver(&large);
+    dovecot.maildir("alice").deliver(&mails[1].stored);
+    let before = dovecot.maildir("alice").snapshot();
+    let address = dovecot.imap();
+    let gateway = Gateway::with_ring("4M", &user(&dovecot, address, "", ""));
+    let mut expected = sent(&mails[..2]);
+    expected.push(with_crlf(&large));
+    // Once more: it is there as often as it is asked for.
+    for _ in 0..2 {
+        assert_same(&offered(&gateway), &expected);
+    }
+    let log = gateway.log();
+    assert!(!log.iter().any(|line| line.contains("failed")), "{log:?}");
+    let after = dovecot.maildir("alice").snapshot();
+    assert_eq!((after.mails, after.places), (before.mails, before.places));
 }

@@ -19,6 +19,8 @@ pub(super) struct VisitPlace<'a, B: Board> {
     /// Where the connection goes: what another source says and wants is not for this one.
     source: Option<Source>,
     goal: Goal,
+    /// A caller is sent what it fetches as it comes.
+    streaming: bool,
 }
 
 /// When one user's source is visited, and how it went last.
@@ -51,6 +53,7 @@ impl<'a, B: Board> VisitPlace<'a, B> {
             user: Name::new(),
             source: None,
             goal: Goal::Poll,
+            streaming: false,
         }
     }
 
@@ -133,7 +136,44 @@ impl<B: Board> Office<'_, B> {
             // Whether it closed is seen in the next round.
             moved |= place.link.exchange(stream).is_ok_and(|o| !o.is_nothing());
         }
-        moved || place.link.reads_on()
+        moved |= place.link.reads_on();
+        self.turn_stream(at) || moved
+    }
+
+    /// Hands a part of a mail that is streamed to the caller who waits for it.
+    fn turn_stream(&mut self, at: usize) -> bool {
+        let Some(place) = self.visits.get_mut(at) else {
+            return false;
+        };
+        let (Some(octets), Goal::Fetch(slot)) = (place.visit.streams(), place.goal) else {
+            return false;
+        };
+        let (user, begun) = (&place.user, place.streaming);
+        let waits = |line: &&mut Line<'_, B>| {
+            let drop = &line.maildrop;
+            let slots = if begun {
+                drop.streamed()
+            } else {
+                drop.wanted()
+            };
+            line.user.as_ref() == Some(user) && slots == Some(slot)
+        };
+        let Some(line) = self.lines.iter_mut().find(waits) else {
+            // Carrier lost, or another mail asked for.
+            place.visit.stop_streaming(&mut self.mailbox);
+            return true;
+        };
+        if !begun {
+            place.streaming = true;
+            line.maildrop.begin_stream(octets);
+            return true;
+        }
+        let part = place.visit.part();
+        if part.is_empty() || !line.maildrop.feed(part) {
+            return false;
+        }
+        place.visit.part_taken();
+        true
     }
 
     fn on_visit_ended(&mut self, moment: Moment, at: usize, report: Report) {
@@ -157,8 +197,18 @@ impl<B: Board> Office<'_, B> {
             let waits = |line: &&mut Line<'_, B>| {
                 line.user.as_ref() == Some(&name) && line.maildrop.wanted() == Some(slot)
             };
-            for line in self.lines.iter_mut().filter(waits) {
-                line.maildrop.fetched(copied);
+            if place.streaming {
+                // Who wants it now has asked for it anew.
+                let streamed = |line: &&mut Line<'_, B>| {
+                    line.user.as_ref() == Some(&name) && line.maildrop.streamed() == Some(slot)
+                };
+                for line in self.lines.iter_mut().filter(streamed) {
+                    line.maildrop.stream_ended();
+                }
+            } else {
+                for line in self.lines.iter_mut().filter(waits) {
+                    line.maildrop.fetched(copied);
+                }
             }
         }
         let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == name) else {
@@ -294,6 +344,7 @@ impl<B: Board> Office<'_, B> {
         place.user = user.clone();
         place.source = Some(source);
         place.goal = goal;
+        place.streaming = false;
         place.visit.begin(moment.now, goal, account);
         if let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == *user) {
             poller.schedule.begun(moment.now, moment.wall);
@@ -381,7 +432,9 @@ fn outcome(failure: Option<&Failure>) -> Outcome {
         return Outcome::Done;
     };
     match failure {
-        Failure::NotListed | Failure::Consumes | Failure::Short(_) => Outcome::Done,
+        Failure::NotListed | Failure::Consumes | Failure::Short(_) | Failure::OtherSize { .. } => {
+            Outcome::Done
+        }
         Failure::Refused { code, .. } => match code {
             Some(ResponseCode::InUse) => Outcome::Failed(Setback::InUse),
             Some(ResponseCode::LoginDelay) => Outcome::Failed(Setback::LoginDelay),

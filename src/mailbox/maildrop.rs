@@ -6,6 +6,7 @@
 //!                       |damaged                        and the place of the mark is found, first
 //!                       v
 //! no copy --------> Wanted --> Checking            the gateway fetches it from the LAN
+//!                       +----> Streaming           .. or hands it on in parts: no room for it
 //!                       +----> Unavailable         .. or could not
 //! commit (QUIT)      Marking --> Waiting --> Done  rows, then one flush (design 2.7)
 //! ```
@@ -27,6 +28,10 @@ use super::mark::{self, Finder, Insertion};
 use super::notice;
 use super::row::{Offer, Taken, View};
 use super::{Error, Mailbox};
+
+mod stream;
+
+use stream::Stream;
 
 /// How many octets of a copy are verified at one step, so that other lines are served meanwhile.
 const CHECK_OCTETS: usize = 256 * 1024;
@@ -145,6 +150,12 @@ enum Reading {
     Notice {
         number: u32,
         text: notice::Text,
+    },
+    /// Read from the LAN as it is sent; nothing of it is stored.
+    Streaming {
+        number: u32,
+        slot: u32,
+        stream: Stream,
     },
     Unavailable {
         number: u32,
@@ -350,6 +361,54 @@ impl<'a> Maildrop<'a> {
         }
     }
 
+    /// The wanted row's mail has `octets`, and comes in parts: see [`feed`](Self::feed).
+    pub fn begin_stream(&mut self, octets: u64) {
+        let Some(opened) = &mut self.opened else {
+            return;
+        };
+        if let Reading::Wanted { number, slot } = opened.reading {
+            opened.reading = Reading::Streaming {
+                number,
+                slot,
+                stream: Stream::new(octets),
+            };
+        }
+    }
+
+    /// The row whose mail comes in parts.
+    #[must_use]
+    pub fn streamed(&self) -> Option<u32> {
+        match self.opened.as_ref()?.reading {
+            Reading::Streaming { slot, .. } => Some(slot),
+            _ => None,
+        }
+    }
+
+    /// Takes the next part of the mail that is streamed; returns whether there was room for it.
+    pub fn feed(&mut self, part: &[u8]) -> bool {
+        match self.opened.as_mut().map(|opened| &mut opened.reading) {
+            Some(Reading::Streaming { stream, .. }) => stream.feed(part),
+            _ => false,
+        }
+    }
+
+    /// No more parts come. If the mail is not whole, it is not to be had now; if it was begun, it
+    /// cannot be read on.
+    pub fn stream_ended(&mut self) {
+        let Some(opened) = &mut self.opened else {
+            return;
+        };
+        if let Reading::Streaming { number, stream, .. } = &opened.reading
+            && !stream.is_whole()
+        {
+            opened.reading = if stream.is_begun() {
+                Reading::Nothing
+            } else {
+                Reading::Unavailable { number: *number }
+            };
+        }
+    }
+
     /// Whose it is, while it is open.
     #[must_use]
     pub fn account(&self) -> Option<u8> {
@@ -448,6 +507,19 @@ impl<M: Medium> pop3::Maildrop for Lent<'_, '_, M> {
                     number: ready,
                     text,
                 } if *ready == number => return Open::Ready(text.len() as u64),
+                Reading::Streaming {
+                    number: streamed,
+                    slot,
+                    stream,
+                } if *streamed == number => {
+                    if let Some(octets) = stream.begin() {
+                        return Open::Ready(octets);
+                    }
+                    // Its beginning has gone by.
+                    let slot = *slot;
+                    self.opened.reading = Reading::Wanted { number, slot };
+                    return Open::Pending;
+                }
                 Reading::Wanted { number: wanted, .. } if *wanted == number => {
                     return Open::Pending;
                 }
@@ -495,6 +567,7 @@ impl<M: Medium> pop3::Maildrop for Lent<'_, '_, M> {
                 insertion,
             } => (*number, *octets, reader, insertion),
             Reading::Notice { text, .. } => return Ok(part(text, offset, buf)),
+            Reading::Streaming { stream, .. } => return stream.read(offset, buf),
             _ => return Err(ReadFault),
         };
         let (mut offset, mut buf) = (offset, buf);

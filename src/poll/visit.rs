@@ -6,6 +6,7 @@
 //!   -> Looking: TOP n 0, LIST -> Absent ..  are new ids old mails under other names?
 //!   -> Sizing: LIST -> Entering        mails that will not be copied get their rows
 //!   -> Copying: TOP n 99999999         the others get theirs with their copies
+//!      or Streaming: BODY.PEEK[]<o.n>  a mail the ring has no room for goes to the caller
 //!   -> Settling -> Quitting -> ended
 //! ```
 //!
@@ -17,7 +18,7 @@ use hal::{Connection, Duration, Instant, Medium};
 
 use crate::config::User;
 use crate::link::Link;
-use crate::mailbox::{Habit, Lan, Mailbox, Row, SourceRecord, Taken};
+use crate::mailbox::{self, Habit, Lan, Mailbox, Row, SourceRecord, Taken};
 use crate::pop3::client::{
     Capabilities, Client as Pop3Client, Event as Pop3Reply, UNIQUE_ID_OCTETS,
 };
@@ -31,11 +32,13 @@ mod imap;
 mod listing;
 mod remote;
 mod report;
+mod streaming;
 
 use choosing::{Looking, Purpose, Sizing};
 use copying::Copying;
 use imap::Imap;
 use remote::{Client, Reply, Request, Text};
+use streaming::Streaming;
 
 pub use imap::Standing;
 pub use remote::{Kind, ServerFailure};
@@ -60,7 +63,8 @@ pub enum Goal {
     /// The same, and to see whether the mail in this slot, fetched at the last login, is still
     /// there (design 2.4).
     Decide(u32),
-    /// To copy the mail in this slot, for a caller who waits.
+    /// To copy the mail in this slot, for a caller who waits; or, where there is no room for it, to
+    /// stream it: see [`Visit::streams`].
     Fetch(u32),
 }
 
@@ -141,6 +145,7 @@ enum State {
     Sizing(Sizing),
     Entering { at: usize },
     Copying(Copying),
+    Streaming(Streaming),
     Quitting,
     Ended,
 }
@@ -344,6 +349,7 @@ impl Run {
                 self.enter_uncopied(round, at)
             }
             State::Copying(_) => self.copy(round),
+            State::Streaming(_) => self.stream(round),
             State::Quitting => self.quit(round),
             State::Ended => Ok(Turn::Tell(Event::Ended(self.report.clone()))),
         }
@@ -354,6 +360,7 @@ impl Run {
         let done = match &self.state {
             State::Looking(looking) => (false, looking.at()),
             State::Copying(copying) => copying.milestone(),
+            State::Streaming(streaming) => streaming.milestone(),
             _ => (false, 0),
         };
         let milestone = (self.state.name(), done);
@@ -448,6 +455,12 @@ impl Run {
                 Ok(self.enter(State::Settling { ticket, then }))
             }
             Err(failure) => {
+                // The room that there seemed to be is pinned.
+                if failure == Failure::Mailbox(mailbox::Error::RingFull)
+                    && let Some(state) = self.streaming(round)
+                {
+                    return Ok(self.enter(state));
+                }
                 // So that what was begun is given up.
                 self.state = State::Copying(copying);
                 Err(failure)
@@ -597,6 +610,7 @@ impl State {
             Self::Sizing(_) => "asking sizes",
             Self::Entering { .. } => "entering",
             Self::Copying(_) => "copying",
+            Self::Streaming(_) => "streaming",
             Self::Quitting => "quitting",
             Self::Ended => "ended",
         }

@@ -266,6 +266,7 @@ impl Run {
         let agreed = round.user.consumes == Consumes::Copy;
         let consumes = self.source.habit == Habit::Consumes && !agreed;
         let mut chosen = 0_u32;
+        let mut roomless = false;
         let listing = round.tables.listing.get_mut(..self.listed);
         for entry in listing.unwrap_or_default().iter_mut().rev() {
             let (Errand::Size, Some(size)) = (entry.errand, entry.size) else {
@@ -283,6 +284,8 @@ impl Run {
             let skipped = first && is_skipped(start, today, entry.day);
             // What was read at the desk before we saw it is not copied.
             let fits = size <= left && (size <= share || cost <= own) && !skipped && !entry.seen;
+            // Nobody else's mail is given up for it, nor more of the ring taken than the share.
+            roomless |= size > left || cost > own;
             entry.errand = match goal {
                 Goal::Fetch(_) => Errand::Copy,
                 _ if consumes => Errand::Nothing,
@@ -295,6 +298,9 @@ impl Run {
                 own = own.saturating_sub(cost);
                 chosen += 1;
             }
+        }
+        if roomless && let Some(state) = self.streaming(round) {
+            return Ok(self.enter(state));
         }
         if consumes && !matches!(goal, Goal::Fetch(_)) && self.report.new > 0 {
             self.report.failure = Some(Failure::Consumes);

@@ -125,6 +125,11 @@ impl Imap {
         let request = match request {
             remote::Request::Header(uid) => Request::Header { uid },
             remote::Request::Mail(uid) | remote::Request::Retr(uid) => Request::Mail { uid },
+            remote::Request::Part {
+                number: uid,
+                from,
+                octets,
+            } => Request::Part { uid, from, octets },
             remote::Request::Quit => Request::Logout,
             // Sizes come with the listing.
             remote::Request::Sizes | remote::Request::Size(_) | remote::Request::Pop3(_) => {
@@ -170,6 +175,11 @@ impl Imap {
                     }
                     return Some(Reply::Body { length });
                 }
+                // It ends where it ends.
+                Answer::BodyEnd {
+                    kind: ImapKind::Part { .. },
+                    ..
+                } => return Some(Reply::BodyEnd),
                 Answer::BodyEnd { octets, .. } => return Some(self.end_mail(octets, out)),
                 answer => return Some(reply(answer)),
             }

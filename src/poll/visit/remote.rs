@@ -11,6 +11,7 @@
 //! | `Header` | `TOP n 0` | `UID FETCH n (BODY.PEEK[HEADER])` |
 //! | `Mail` | `TOP n 99999999`, which leaves no mark where `RETR` would | `UID FETCH n (BODY.PEEK[])` |
 //! | `Retr` | `RETR n` | the same |
+//! | `Part` | never asked | `UID FETCH n (BODY.PEEK[]<o.n>)` |
 //! | `Quit` | `QUIT` | `LOGOUT` |
 
 use core::fmt;
@@ -56,6 +57,15 @@ pub(in crate::poll) enum Request<'a> {
     Mail(u32),
     /// All of a mail, surely: where the way without a trace is in doubt.
     Retr(u32),
+    /// A part of one: only by IMAP.
+    Part {
+        /// Which.
+        number: u32,
+        /// So many octets before it.
+        from: u64,
+        /// So many octets at the most, 1 or more.
+        octets: u32,
+    },
     /// The end.
     Quit,
 }
@@ -206,7 +216,8 @@ fn pop3_request(request: Request<'_>) -> pop3::Request<'_> {
             number,
             lines: ALL_LINES,
         },
-        Request::Retr(number) => pop3::Request::Retr(number),
+        // Parts are not asked for by POP3.
+        Request::Retr(number) | Request::Part { number, .. } => pop3::Request::Retr(number),
         Request::Quit => pop3::Request::Quit,
     }
 }

@@ -81,6 +81,11 @@ pub enum Failure {
         /// As the server said.
         announced: u32,
     },
+    /// A mail that was to be streamed has not the size that the server said.
+    OtherSize {
+        /// As the server said.
+        announced: u32,
+    },
     /// Nothing was done to the end for hours, though octets came.
     TooSlow,
     /// The source drops what is fetched: nothing is copied without the owner's word.
@@ -145,6 +150,12 @@ impl fmt::Display for Failure {
             }
             Self::Endless { announced } => {
                 write!(f, "a mail of {announced} octets does not end")
+            }
+            Self::OtherSize { announced } => {
+                write!(
+                    f,
+                    "a mail has not the {announced} octets that were announced"
+                )
             }
             Self::TooSlow => f.write_str("the server is too slow to come to an end"),
             Self::Consumes => f.write_str("the server drops what is fetched: nothing is copied"),

@@ -104,7 +104,7 @@ impl<B: Board> Office<'_, B> {
                 Err(_) => closed = true,
             }
         }
-        let mut ended = None;
+        let (mut ended, mut expires) = (None, None);
         while let Some(event) = place.visit.step(
             moment.now,
             &mut place.link,
@@ -114,9 +114,23 @@ impl<B: Board> Office<'_, B> {
             &mut self.mailbox,
         ) {
             moved = true;
-            if let Event::Ended(report) = event {
-                ended = Some(report);
-                break;
+            match event {
+                Event::Ended(report) => {
+                    ended = Some(report);
+                    break;
+                }
+                Event::Expires(expire) => expires = Some(expire),
+                Event::Current => {}
+            }
+        }
+        if let Some(expire) = expires {
+            let poller = self.pollers.iter().find(|poller| poller.user == user.name);
+            let told = poller.and_then(|poller| poller.last.as_ref());
+            // Once, before anything is copied; `show user` says it from then on.
+            if told.is_none_or(|last| last.report.expire != expire) {
+                let name = &user.name;
+                self.notes
+                    .warn(moment, format_args!("user {name}: the server {expire}"));
             }
         }
         if closed

@@ -20,7 +20,7 @@ use crate::config::User;
 use crate::link::Link;
 use crate::mailbox::{self, Habit, Lan, Mailbox, Row, SourceRecord, Taken};
 use crate::pop3::client::{
-    Capabilities, Client as Pop3Client, Event as Pop3Reply, UNIQUE_ID_OCTETS,
+    Capabilities, Client as Pop3Client, Event as Pop3Reply, Expire, UNIQUE_ID_OCTETS,
 };
 use crate::reconcile::{Errand, Listed};
 use crate::store::Ticket;
@@ -75,6 +75,8 @@ pub enum Goal {
     reason = "it is told a few times in a visit, and there is no heap"
 )]
 pub enum Event {
+    /// The server says that it does not keep mail for ever (RFC 2449 §6.7). Nothing was copied yet.
+    Expires(Expire),
     /// What is absent or read at the LAN server is durable.
     Current,
     /// The visit has ended; the connection may be dropped.

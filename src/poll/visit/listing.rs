@@ -9,11 +9,11 @@ use hal::Medium;
 
 use crate::config::User;
 use crate::mailbox::{self, Habit, Mailbox, Row, SourceRecord};
-use crate::pop3::client::{Event as Reply, Kind, Request};
+use crate::pop3::client::{Event as Reply, Expire, Kind, Request};
 use crate::reconcile::{Listed, Outcome, Slots, Verdict, reconcile};
 
 use super::remote;
-use super::{Failure, Goal, Round, Run, State, Then, Turn, unexpected};
+use super::{Event, Failure, Goal, Round, Run, State, Then, Turn, unexpected};
 
 impl Run {
     /// What is known of this source's habits; another URL is another source.
@@ -72,7 +72,14 @@ impl Run {
             }
             other => return Err(unexpected(other)),
         };
+        let expires = next == Request::User(&source.login)
+            && self.report.expire != self.capabilities.expire
+            && matches!(self.capabilities.expire, Expire::Days(_));
         self.ask(round, next)?;
+        if expires {
+            self.report.expire = self.capabilities.expire;
+            return Ok(Turn::Tell(Event::Expires(self.capabilities.expire)));
+        }
         Ok(Turn::Again)
     }
 

@@ -5,6 +5,7 @@ use core::fmt;
 use hal::lan::ConnectError;
 
 use crate::mailbox;
+use crate::pop3::client::Expire;
 
 use super::imap::Standing;
 use super::remote::{Kind, ResponseCode, ServerFailure, Text};
@@ -29,6 +30,8 @@ pub struct Report {
     /// How the mailbox stands, where that can be compared: see
     /// [`Visit::recall`](super::Visit::recall).
     pub standing: Option<Standing>,
+    /// How long the server says that it keeps mail, where that is not for ever.
+    pub expire: Expire,
     /// What the server wants its user to read.
     pub alert: Option<Text>,
     /// A visit that should follow at once.
@@ -122,6 +125,9 @@ impl fmt::Display for Report {
         }
         if rekeyed > 0 {
             write!(f, ", {rekeyed} renamed")?;
+        }
+        if let Expire::Days(_) = self.expire {
+            write!(f, "; the server {}", self.expire)?;
         }
         if let Some(alert) = &self.alert {
             write!(f, "; the server says: {alert}")?;

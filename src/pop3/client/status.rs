@@ -176,6 +176,20 @@ pub enum Expire {
     Days(u32),
 }
 
+impl fmt::Display for Expire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("does not say how long it keeps mail"),
+            Self::Never => f.write_str("keeps mail for ever"),
+            Self::Days(0) => f.write_str("says EXPIRE 0: it may delete what was fetched"),
+            Self::Days(days) => write!(
+                f,
+                "says EXPIRE {days}: it deletes mail after that many days"
+            ),
+        }
+    }
+}
+
 impl Capabilities {
     /// Adds what one line of the response says.
     pub(super) fn read(&mut self, line: &[u8]) {

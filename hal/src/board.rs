@@ -1,6 +1,6 @@
 //! One machine: the parts, bundled.
 
-use crate::{ConsoleStream, Entropy, Instant, Lan, Medium, ModemPort, Wall};
+use crate::{ConsoleStream, Entropy, Instant, Lan, MailFolder, Medium, ModemPort, Wall};
 
 /// A machine the gateway runs on.
 ///
@@ -11,6 +11,8 @@ pub trait Board: Entropy {
     type Modem: ModemPort;
     /// The LAN.
     type Lan: Lan;
+    /// A Maildir on this machine.
+    type Folder: MailFolder;
     /// The storage.
     type Medium: Medium;
     /// The operator's terminal, or one attached to the running gateway.
@@ -32,6 +34,10 @@ pub trait Board: Entropy {
 
     /// The LAN, as far as the board has one.
     fn lan(&mut self) -> &mut Self::Lan;
+
+    /// The Maildir at `path`, to read. Whether it is there shows in
+    /// [`MailFolder::start`].
+    fn folder(&mut self, path: &str) -> Self::Folder;
 
     /// A terminal that has been attached since the last call, if any.
     fn accept_console(&mut self) -> Option<Self::Console>;

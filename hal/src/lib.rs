@@ -11,6 +11,7 @@
 //! | [`stream`] | a stream of octets: what is there, never more |
 //! | [`modem`] | a stream with V.24 circuits |
 //! | [`lan`] | outgoing connections |
+//! | [`maildir`] | a Maildir on this machine, to read |
 //! | [`console`] | the operator's terminal |
 //! | [`medium`] | fixed-size storage, with what a power cut may leave behind |
 //! | [`board`] | the bundle: one machine |
@@ -21,6 +22,7 @@ pub mod board;
 pub mod console;
 pub mod entropy;
 pub mod lan;
+pub mod maildir;
 pub mod medium;
 pub mod modem;
 pub mod stream;
@@ -40,6 +42,7 @@ pub use board::Board;
 pub use console::{ConsoleKind, ConsoleStream};
 pub use entropy::Entropy;
 pub use lan::{Connection, Lan, LanStream};
+pub use maildir::{FolderError, MailFolder};
 pub use medium::{Medium, MediumError, SyncState};
 pub use modem::{Circuit, ModemPort};
 pub use stream::{ByteStream, StreamError};

@@ -22,6 +22,7 @@ use super::clock::Clock;
 use super::datagram::Datagrams;
 use super::file::File;
 use super::line::Line;
+use super::maildir::Maildir;
 use super::reactor::{Reactor, Registration};
 use super::tcp::LinuxLan;
 use super::terminal::{Attachments, Console, Terminal};
@@ -194,6 +195,7 @@ impl Entropy for Machine {
 impl Board for Machine {
     type Modem = Line;
     type Lan = LinuxLan;
+    type Folder = Maildir;
     type Medium = File;
     type Console = Console;
 
@@ -211,6 +213,10 @@ impl Board for Machine {
 
     fn lan(&mut self) -> &mut LinuxLan {
         &mut self.lan
+    }
+
+    fn folder(&mut self, path: &str) -> Maildir {
+        Maildir::new(Path::new(path))
     }
 
     fn accept_console(&mut self) -> Option<Console> {

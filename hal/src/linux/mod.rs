@@ -22,6 +22,7 @@
 //! | `vmodem` | the same modem as a program, at a pty |
 //! | `switchboard`, `call` | what both are made of |
 //! | `names`, `tcp` | the LAN |
+//! | `maildir` | mail on this machine |
 //! | `file`, `zeros` | the medium: a file or a block device |
 //! | `terminal`, `attach` | consoles, both ends |
 //! | `partition` | the ring's place on a card |
@@ -36,6 +37,7 @@ pub mod file;
 pub mod image;
 pub mod line;
 pub mod machine;
+pub mod maildir;
 mod names;
 pub mod partition;
 pub mod phone;

@@ -15,6 +15,7 @@
 )]
 
 pub mod disk;
+pub mod folder;
 pub mod lan;
 pub mod line;
 pub mod medium;
@@ -22,6 +23,7 @@ pub mod post;
 pub mod world;
 
 pub use disk::Disk;
+pub use folder::{Folder, SimFolder};
 pub use lan::{SimLan, SimStream};
 pub use line::{Caller, Line, Port};
 pub use medium::SimMedium;

@@ -8,6 +8,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::disk::Disk;
+use super::folder::{Folder, SimFolder};
 use super::lan::SimLan;
 use super::line::{Caller, Line, Port};
 use super::medium::SimMedium;
@@ -44,6 +45,7 @@ pub struct World {
     /// How lines are that nobody has made before they were opened.
     options: DceOptions,
     lan: SimLan,
+    folders: BTreeMap<String, Rc<RefCell<Folder>>>,
     disk: Disk,
     consoles: VecDeque<SimConsole>,
     saved: Option<String>,
@@ -71,6 +73,7 @@ impl World {
             lines: BTreeMap::new(),
             options: DceOptions::default(),
             lan: SimLan::new(clock.clone()),
+            folders: BTreeMap::new(),
             disk: Disk::new(medium, clock.clone()),
             consoles: VecDeque::new(),
             saved: None,
@@ -110,6 +113,12 @@ impl World {
     #[must_use]
     pub fn net(&self) -> &SimLan {
         &self.lan
+    }
+
+    /// The Maildir at `path`, which is made where there is none.
+    pub fn mail_folder(&mut self, path: &str) -> RefMut<'_, Folder> {
+        let folder = self.folders.entry(path.to_string()).or_default();
+        folder.borrow_mut()
     }
 
     /// The medium, to look at and to spoil.
@@ -214,6 +223,7 @@ impl Entropy for World {
 impl Board for World {
     type Modem = Port;
     type Lan = SimLan;
+    type Folder = SimFolder;
     type Medium = Disk;
     type Console = SimConsole;
 
@@ -253,6 +263,10 @@ impl Board for World {
 
     fn lan(&mut self) -> &mut SimLan {
         &mut self.lan
+    }
+
+    fn folder(&mut self, path: &str) -> SimFolder {
+        SimFolder::new(self.folders.get(path).map(Rc::clone))
     }
 
     fn accept_console(&mut self) -> Option<SimConsole> {

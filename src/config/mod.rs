@@ -276,12 +276,12 @@ pub struct User {
     pub share: Option<u8>,
 }
 
-/// `source URL login LOGIN password SECRET`.
+/// `source URL login LOGIN password SECRET`, or `source maildir:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Which protocol.
     pub scheme: Scheme,
-    /// The LAN server.
+    /// The LAN server, or the path of the Maildir.
     pub host: String<HOST_OCTETS>,
     /// Its port.
     pub port: u16,
@@ -302,6 +302,8 @@ pub enum Scheme {
     Imap,
     /// `imaps://`, port 993 unless given.
     Imaps,
+    /// `maildir:`, a Maildir on this machine.
+    Maildir,
 }
 
 /// When to visit the LAN server (patent P0031). All three may hold together.
@@ -540,7 +542,7 @@ impl Scheme {
     pub const fn is_imap(self) -> bool {
         match self {
             Self::Imap | Self::Imaps => true,
-            Self::Pop3 => false,
+            Self::Pop3 | Self::Maildir => false,
         }
     }
 
@@ -551,6 +553,7 @@ impl Scheme {
             Self::Pop3 => "pop3://",
             Self::Imap => "imap://",
             Self::Imaps => "imaps://",
+            Self::Maildir => "maildir:",
         }
     }
 
@@ -561,6 +564,7 @@ impl Scheme {
             Self::Pop3 => 110,
             Self::Imap => 143,
             Self::Imaps => 993,
+            Self::Maildir => 0,
         }
     }
 }

@@ -240,6 +240,7 @@ impl Config {
             Phrase::UserPassword => user.password = secret(command, 3)?,
             Phrase::UserSourceNone => user.source = None,
             Phrase::UserSource => user.source = Some(source(command)?),
+            Phrase::UserMaildir => user.source = Some(maildir(command)?),
             Phrase::UserTlsOff => {}
             Phrase::UserPollEvery => {
                 user.poll.every = Some(span(command, 4, POLL_EVERY)?);
@@ -345,13 +346,16 @@ impl Config {
 
 fn source(command: &Matched<'_>) -> Result<Source, ConfigError> {
     let url = command.word(3);
-    let later = ["pop3s://", "imaps://", "maildir:"];
+    let later = ["pop3s://", "imaps://"];
     let begins = |scheme: &str| {
         let start = url.get(..scheme.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     };
     if let Some(scheme) = later.into_iter().find(|scheme| begins(scheme)) {
         return Err(Fault::NotBuilt(scheme).into());
+    }
+    if begins(Scheme::Maildir.prefix()) {
+        return Err(command.too_long(4).into());
     }
     let schemes = [Scheme::Pop3, Scheme::Imap];
     let scheme = schemes
@@ -374,6 +378,26 @@ fn source(command: &Matched<'_>) -> Result<Source, ConfigError> {
             text(word).filter(|login: &String<128>| !login.is_empty())
         })?,
         password: secret(command, 7)?,
+    })
+}
+
+/// A Maildir on this machine: `maildir:/PATH`.
+fn maildir(command: &Matched<'_>) -> Result<Source, ConfigError> {
+    let prefix = Scheme::Maildir.prefix();
+    let word = command.word(3);
+    let path = match word.split_at_checked(prefix.len()) {
+        Some((start, path)) if start.eq_ignore_ascii_case(prefix) => path,
+        // Another URL wants a login.
+        _ => return Err(command.unfinished().into()),
+    };
+    let absolute = text(path).filter(|_| path.starts_with('/'));
+    Ok(Source {
+        scheme: Scheme::Maildir,
+        host: absolute.ok_or_else(|| command.expected(3))?,
+        port: Scheme::Maildir.port(),
+        mailbox: String::new(),
+        login: String::new(),
+        password: Secret::new("").unwrap_or_default(),
     })
 }
 

@@ -11,7 +11,7 @@ use super::value::{Octets, Span, Times};
 use super::words::Quoted;
 use super::{
     Answering, Choosable, Config, Device, LINE_OCTETS, Limits, Line, Network, Poll, ReadAtDesk,
-    STORE_DEFAULT_OCTETS, Secret, Source, Start, User,
+    STORE_DEFAULT_OCTETS, Scheme, Secret, Source, Start, User,
 };
 
 /// Whether secrets are printed.
@@ -174,12 +174,15 @@ impl User {
             Password(&self.password, secrets)
         ));
         if let Some(source) = &self.source {
+            let url = QuotedUrl(source);
             let password = Password(&source.password, secrets);
             let login = Quoted(&source.login);
-            put(format_args!(
-                "user {name} source {} login {login} password {password}",
-                QuotedUrl(source)
-            ));
+            match source.scheme {
+                Scheme::Maildir => put(format_args!("user {name} source {url}")),
+                _ => put(format_args!(
+                    "user {name} source {url} login {login} password {password}"
+                )),
+            }
         }
         self.poll_commands(put);
         match self.read_at_desk {
@@ -288,6 +291,9 @@ impl fmt::Display for Url<'_> {
             mailbox,
             ..
         } = self.0;
+        if *scheme == Scheme::Maildir {
+            return write!(f, "{}{host}", scheme.prefix());
+        }
         match host.contains(':') {
             true => write!(f, "{}[{host}]", scheme.prefix())?,
             false => write!(f, "{}{host}", scheme.prefix())?,

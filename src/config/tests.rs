@@ -114,6 +114,14 @@ const GOOD: &[(&str, Option<&str>)] = &[
         "user anna source imap://mail:1143/ login anna password x",
         Some("user anna source imap://mail:1143 login anna password x"),
     ),
+    (
+        "user anna source MAILDIR:/home/anna/Maildir",
+        Some("user anna source maildir:/home/anna/Maildir"),
+    ),
+    (
+        "user anna source \"maildir:/a b:c/M#\"",
+        Some("user anna source \"maildir:/a b:c/M#\""),
+    ),
     ("user anna seen read", None),
     ("user anna seen ignore", Some("user anna seen ignore")),
     ("user anna source none", None),
@@ -404,7 +412,15 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "user anna source maildir:/m login a password x",
-        "not built yet: maildir:",
+        "source: expected nothing more, got \"login\"",
+    ),
+    (
+        "user anna source maildir:Mail",
+        "source: expected a Maildir such as maildir:/home/anna/Maildir, got \"maildir:Mail\"",
+    ),
+    (
+        "user anna source maildir:",
+        "source: expected a Maildir such as maildir:/home/anna/Maildir, got \"maildir:\"",
     ),
     (
         "user anna tls starttls",

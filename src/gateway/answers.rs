@@ -8,7 +8,7 @@ use core::fmt::Write;
 use hal::{Board, Instant, Wall};
 use heapless::String;
 
-use crate::config::{Config, LINE_OCTETS, Secrets, TEXT_OCTETS, User, saved};
+use crate::config::{Config, LINE_OCTETS, Scheme, Secrets, TEXT_OCTETS, User, saved};
 use crate::console::command::{Command, Show};
 use crate::console::{Answers, Line as Answer};
 use crate::mailbox::ledger::Habit;
@@ -457,6 +457,14 @@ impl<B: Board> Desk<'_, '_, B> {
                 self.show_standing(user, out);
             }
             1 => match &user.source {
+                Some(source) if source.scheme == Scheme::Maildir => write_to(
+                    out,
+                    format_args!(
+                        "source  {}{}, read on this machine",
+                        source.scheme.prefix(),
+                        source.host,
+                    ),
+                ),
                 Some(source) => write_to(
                     out,
                     format_args!(

@@ -2,7 +2,7 @@
 
 use hal::{Board, Connection, Instant, Lan, LanStream};
 
-use crate::config::{Name, Poll, Source, User};
+use crate::config::{Name, Poll, Scheme, Source, User};
 use crate::link::Link;
 use crate::poll::schedule::{self, By, Outcome, Schedule, Setback};
 use crate::poll::visit::{Event, Failure, Goal, Report, Standing, Tables, Visit};
@@ -15,6 +15,8 @@ pub(super) struct VisitPlace<'a, B: Board> {
     visit: Visit<'a>,
     link: Link,
     stream: Option<LanStreamOf<B>>,
+    /// In place of a connection, where the source is on this machine.
+    folder: Option<B::Folder>,
     user: Name,
     /// Where the connection goes: what another source says and wants is not for this one.
     source: Option<Source>,
@@ -50,6 +52,7 @@ impl<'a, B: Board> VisitPlace<'a, B> {
             visit: Visit::new(tables),
             link: Link::new(),
             stream: None,
+            folder: None,
             user: Name::new(),
             source: None,
             goal: Goal::Poll,
@@ -59,6 +62,11 @@ impl<'a, B: Board> VisitPlace<'a, B> {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.visit.deadline()
+    }
+
+    /// Lets go of what leads to the mail.
+    fn close(&mut self) {
+        (self.stream, self.folder) = (None, None);
     }
 
     fn is_free(&self) -> bool {
@@ -85,15 +93,31 @@ impl<B: Board> Office<'_, B> {
         if place.is_free() {
             return false;
         }
-        let Some(stream) = place.stream.as_mut() else {
-            return false;
-        };
         let user = self.config.user(&place.user);
         let Some(user) = user.filter(|user| user.source == place.source) else {
             // Deleted meanwhile, or given another source.
             let event = place.visit.closed(&mut self.mailbox);
-            place.stream = None;
+            place.close();
             return event.is_some();
+        };
+        if let Some(folder) = place.folder.as_mut() {
+            while let Some(event) = place.visit.step_folder(
+                moment.now,
+                &mut place.link,
+                folder,
+                user,
+                moment.day(),
+                &mut self.mailbox,
+            ) {
+                if let Event::Ended(report) = event {
+                    self.on_visit_ended(moment, at, report);
+                    return true;
+                }
+            }
+            return place.visit.works_on();
+        }
+        let Some(stream) = place.stream.as_mut() else {
+            return false;
         };
         let connection = stream.connection();
         let mut moved = false;
@@ -194,7 +218,7 @@ impl<B: Board> Office<'_, B> {
         let Some(place) = self.visits.get_mut(at) else {
             return;
         };
-        place.stream = None;
+        place.close();
         place.link.clear();
         let name = place.user.clone();
         match &report.failure {
@@ -348,13 +372,15 @@ impl<B: Board> Office<'_, B> {
         let Ok(account) = self.account(user) else {
             return false;
         };
-        let stream = board.lan().connect(&source.host, source.port);
         let Some(place) = self.visits.get_mut(at) else {
             return false;
         };
         log::debug!("user {user}: visit begins: {goal:?}");
         place.link.clear();
-        place.stream = Some(stream);
+        match source.scheme {
+            Scheme::Maildir => place.folder = Some(board.folder(&source.host)),
+            _ => place.stream = Some(board.lan().connect(&source.host, source.port)),
+        }
         place.user = user.clone();
         place.source = Some(source);
         place.goal = goal;
@@ -435,7 +461,7 @@ impl<B: Board> Office<'_, B> {
     pub(super) fn end_visits(&mut self) {
         for place in &mut self.visits {
             place.visit.closed(&mut self.mailbox);
-            place.stream = None;
+            place.close();
         }
     }
 }

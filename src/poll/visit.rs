@@ -14,9 +14,9 @@
 //! said; else the visit changes nothing (design 2.1). Nothing is changed at the server: there is
 //! no `DELE` here, and `TOP` leaves no mark where `RETR` would (design §3).
 
-use hal::{Connection, Duration, Instant, Medium};
+use hal::{Connection, Duration, Instant, MailFolder, Medium};
 
-use crate::config::User;
+use crate::config::{Scheme, User};
 use crate::link::Link;
 use crate::mailbox::{self, Habit, Lan, Mailbox, Row, SourceRecord, Taken};
 use crate::pop3::client::{
@@ -30,6 +30,7 @@ mod comparing;
 mod copying;
 mod imap;
 mod listing;
+mod maildir;
 mod remote;
 mod report;
 mod streaming;
@@ -37,6 +38,7 @@ mod streaming;
 use choosing::{Looking, Purpose, Sizing};
 use copying::Copying;
 use imap::Imap;
+use maildir::Maildir;
 use remote::{Client, Reply, Request, Text};
 use streaming::Streaming;
 
@@ -234,11 +236,66 @@ impl<'a> Visit<'a> {
         day: u16,
         mailbox: &mut Mailbox<'_, M>,
     ) -> Option<Event> {
+        let way = Way {
+            link,
+            connection,
+            folder: None,
+        };
+        self.step_on(now, way, user, day, mailbox)
+    }
+
+    /// The same for a Maildir, which takes no connection. Each step does a bounded piece of work;
+    /// see [`works_on`](Self::works_on).
+    pub fn step_folder<M: Medium>(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        folder: &mut dyn MailFolder,
+        user: &User,
+        day: u16,
+        mailbox: &mut Mailbox<'_, M>,
+    ) -> Option<Event> {
+        if let Some(run) = &mut self.run
+            && let Client::Maildir(maildir) = &mut run.client
+        {
+            maildir.begin_step();
+        }
+        let way = Way {
+            link,
+            connection: Connection::Open,
+            folder: Some(folder),
+        };
+        self.step_on(now, way, user, day, mailbox)
+    }
+
+    /// Whether the last step ended only because it had done its piece of work: step again, nothing
+    /// need happen before.
+    #[must_use]
+    pub fn works_on(&self) -> bool {
+        let client = self.run.as_ref().map(|run| &run.client);
+        matches!(client, Some(Client::Maildir(maildir)) if maildir.works_on())
+    }
+
+    fn step_on<M: Medium>(
+        &mut self,
+        now: Instant,
+        way: Way<'_>,
+        user: &User,
+        day: u16,
+        mailbox: &mut Mailbox<'_, M>,
+    ) -> Option<Event> {
+        let Way {
+            link,
+            connection,
+            folder,
+        } = way;
         let run = self.run.as_mut()?;
         let mut round = Round {
             now,
             link,
             connection,
+            // Lent for as long as the rest.
+            folder: folder.map(|folder| -> &mut dyn MailFolder { folder }),
             user,
             day,
             mailbox,
@@ -306,11 +363,19 @@ impl<'a> Visit<'a> {
     }
 }
 
+/// What leads to the mail.
+struct Way<'r> {
+    link: &'r mut Link,
+    connection: Connection,
+    folder: Option<&'r mut dyn MailFolder>,
+}
+
 /// What a run is lent for one step.
 pub(super) struct Round<'r, 'a, 'm, M: Medium> {
     pub(super) now: Instant,
     pub(super) link: &'r mut Link,
     connection: Connection,
+    folder: Option<&'r mut dyn MailFolder>,
     pub(super) user: &'r User,
     pub(super) day: u16,
     pub(super) mailbox: &'r mut Mailbox<'m, M>,
@@ -327,6 +392,7 @@ impl Run {
             State::Login => match self.client {
                 Client::Pop3(_) => self.log_in(round),
                 Client::Imap(_) => self.log_in_imap(round),
+                Client::Maildir(_) => self.open_maildir(round),
             },
             State::Listing => self.list(round),
             State::Absent { slot } => {
@@ -389,9 +455,12 @@ impl Run {
             Connection::Pending => Ok(Turn::Wait),
             Connection::Open => {
                 let source = round.user.source.as_ref();
-                self.client = match source.is_some_and(|source| source.scheme.is_imap()) {
-                    true => Client::Imap(Imap::new(round.now, round.user.seen)),
-                    false => Client::Pop3(Pop3Client::new(round.now)),
+                self.client = match source.map(|source| source.scheme) {
+                    Some(Scheme::Maildir) => Client::Maildir(Maildir::new(round.user.seen)),
+                    Some(scheme) if scheme.is_imap() => {
+                        Client::Imap(Imap::new(round.now, round.user.seen))
+                    }
+                    _ => Client::Pop3(Pop3Client::new(round.now)),
                 };
                 self.remember_source(round)?;
                 Ok(self.enter(State::Login))
@@ -524,7 +593,9 @@ impl Run {
     }
 
     pub(super) fn reply<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) -> Option<Reply> {
-        self.client.step(round.now, round.link, &mut self.piece)
+        let folder = round.folder.as_deref_mut();
+        self.client
+            .step(round.now, round.link, folder, &mut self.piece)
     }
 
     /// The same while the visit logs in by POP3.

@@ -307,6 +307,22 @@ impl<'w> Matched<'w> {
         }
     }
 
+    /// The fault that more words are wanted than this row has.
+    #[must_use]
+    pub fn unfinished(&self) -> Fault {
+        let at = self.words.len();
+        let longer = Rows::fitting(self.words).retain(|row| !row.may_end(at));
+        longer.fault(at, self.words)
+    }
+
+    /// The fault that the command should have ended before word `at`.
+    #[must_use]
+    pub fn too_long(&self, at: usize) -> Fault {
+        let words = self.words.iter().enumerate().take(at);
+        let fitting = words.fold(Rows::all(), |rows, (at, word)| rows.after(at, word));
+        fitting.retain(|row| row.may_end(at)).fault(at, self.words)
+    }
+
     /// The value that `parse` reads from word `at`.
     ///
     /// # Errors

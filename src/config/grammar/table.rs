@@ -67,6 +67,7 @@ grammar! {
         UserPassword "user USER password SECRET" "a new password for the line"
         UserSourceNone "user USER source none" "no LAN account (default)"
         UserSource "user USER source URL login LOGIN password SECRET" "the LAN account"
+        UserMaildir "user USER source MAILDIR" "a Maildir on this machine"
         UserTlsOff "user USER tls off" "trust the LAN (default)"
     }
     NotBuilt {
@@ -117,6 +118,7 @@ pub(super) static ARGUMENTS: &[(&str, &str)] = &[
     (USER, "a user's name"),
     (LINE, "a line's name"),
     (SECRET, "a password, in quotes if it has blanks"),
+    ("MAILDIR", "a Maildir such as maildir:/home/anna/Maildir"),
     ("PATH", "a path of at most 255 octets"),
     ("SIZE", "a size such as 64M or 1G"),
     ("BPS", "a speed in bit/s such as 115200"),

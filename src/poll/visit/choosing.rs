@@ -17,7 +17,7 @@ use crate::pop3::client::Kind as Pop3Kind;
 use crate::reconcile::{Errand, Listed, Slots, Verdict};
 
 use super::copying::Copying;
-use super::remote::{Kind, Reply, Request};
+use super::remote::{Client, Kind, Reply, Request};
 use super::{Failure, Goal, Round, Run, State, Turn, unexpected};
 
 /// So many new mails are asked for their size one by one; more, by one `LIST` of all.
@@ -124,7 +124,8 @@ impl Run {
         purpose: Purpose,
     ) -> Result<Turn, Failure> {
         let unknown = self.listing(round).iter().filter(|entry| lacks_size(entry));
-        let all = unknown.count() > SINGLE_SIZES;
+        let lists = !matches!(self.client, Client::Maildir(_));
+        let all = unknown.count() > SINGLE_SIZES && lists;
         if all {
             self.ask(round, Request::Sizes)?;
         }

@@ -14,6 +14,7 @@ use hal::Medium;
 use crate::mailbox::Sizes;
 use crate::reconcile::{Errand, Listed, Verdict};
 
+use super::remote::Client;
 use super::{Goal, Round, Run};
 
 /// Octets by which a size may differ without a change: a last line end, counted or not.
@@ -25,7 +26,9 @@ const PROOFS: usize = 2;
 impl Run {
     /// Whether `LIST` must say which mail has changed; then all that is listed is to be asked for.
     pub(super) fn doubts_sizes<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) -> bool {
-        if self.looked || matches!(self.goal, Goal::Fetch(_)) {
+        // The name of a Maildir's file stands for one mail for ever, and there is no `STAT`.
+        let maildir = matches!(self.client, Client::Maildir(_));
+        if self.looked || maildir || matches!(self.goal, Goal::Fetch(_)) {
             return false;
         }
         let account = round.mailbox.ledger().account(self.account);

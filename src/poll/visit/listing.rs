@@ -7,7 +7,7 @@ use core::fmt;
 
 use hal::Medium;
 
-use crate::config::User;
+use crate::config::{Scheme, User};
 use crate::mailbox::{self, Habit, Mailbox, Row, SourceRecord};
 use crate::pop3::client::{Event as Reply, Expire, Kind, Request};
 use crate::reconcile::{Listed, Outcome, Slots, Verdict, reconcile};
@@ -28,10 +28,11 @@ impl Run {
             known
         } else {
             let source = round.user.source.as_ref();
-            // A mailbox that is examined cannot be changed (RFC 3501 §6.3.2): nothing to test.
-            let habit = match source.is_some_and(|source| source.scheme.is_imap()) {
-                true => Habit::Keeps,
-                false => Habit::Untested,
+            // A mailbox that is examined cannot be changed (RFC 3501 §6.3.2), a file that is read
+            // is not either: nothing to test.
+            let habit = match source.map(|source| source.scheme) {
+                None | Some(Scheme::Pop3) => Habit::Untested,
+                Some(_) => Habit::Keeps,
             };
             SourceRecord {
                 fingerprint,
@@ -280,12 +281,15 @@ fn fingerprint<M: Medium>(user: &User, mailbox: &Mailbox<'_, M>) -> u64 {
     };
     let mut text = heapless::String::<544>::new();
     // 255 octets of host, 128 of login and 128 of mailbox fit.
-    let _ = match source.scheme.is_imap() {
-        false => fmt::Write::write_fmt(
+    let _ = match source.scheme {
+        Scheme::Pop3 => fmt::Write::write_fmt(
             &mut text,
             format_args!("pop3://{}/{}", source.host, source.login),
         ),
-        true => fmt::Write::write_fmt(
+        Scheme::Maildir => {
+            fmt::Write::write_fmt(&mut text, format_args!("maildir:{}", source.host))
+        }
+        Scheme::Imap | Scheme::Imaps => fmt::Write::write_fmt(
             &mut text,
             format_args!(
                 "imap://{}/{}/{}",

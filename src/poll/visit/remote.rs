@@ -4,6 +4,9 @@
 //! [`Request`] and hears [`Reply`]; each request ends with exactly one reply that is not an
 //! [`Entry`](Reply::Entry), a [`Size`](Reply::Size) of many, or a [`Body`](Reply::Body).
 //!
+//! A Maildir on this machine is asked and answers like a server, though by no octets: see
+//! [`maildir`](super::maildir).
+//!
 //! | request | POP3 | IMAP |
 //! | --- | --- | --- |
 //! | the listing | `UIDL` | `FETCH 1:2000 (UID FLAGS RFC822.SIZE)` .. |
@@ -16,13 +19,14 @@
 
 use core::fmt;
 
-use hal::Instant;
+use hal::{FolderError, Instant, MailFolder};
 
 use crate::imap::client as imap;
 use crate::link::Link;
 use crate::pop3::client as pop3;
 
 use super::imap::Imap;
+use super::maildir::Maildir;
 
 pub(in crate::poll) use crate::pop3::client::{ResponseCode, Text};
 
@@ -40,6 +44,8 @@ pub(in crate::poll) enum Client {
     Pop3(pop3::Client),
     /// IMAP.
     Imap(Imap),
+    /// None: a Maildir.
+    Maildir(Maildir),
 }
 
 /// What a visit asks.
@@ -131,6 +137,8 @@ pub enum Kind {
     Pop3(pop3::Kind),
     /// By IMAP.
     Imap(imap::Kind),
+    /// Of a Maildir.
+    Maildir,
 }
 
 /// Why a connection is of no use any more: the server's fault, always.
@@ -140,13 +148,15 @@ pub enum ServerFailure {
     Pop3(pop3::Failure),
     /// By IMAP.
     Imap(imap::Failure),
+    /// Of a Maildir.
+    Maildir(FolderError),
 }
 
 impl Client {
     /// Whether requests may be sent ahead of the replies, though no capability says so.
     pub(super) fn pipelines(&self) -> bool {
         match self {
-            Self::Pop3(_) => false,
+            Self::Pop3(_) | Self::Maildir(_) => false,
             // RFC 3501 §5.5.
             Self::Imap(_) => true,
         }
@@ -157,6 +167,7 @@ impl Client {
         match self {
             Self::Pop3(client) => client.outstanding(),
             Self::Imap(client) => client.outstanding(),
+            Self::Maildir(maildir) => maildir.outstanding(),
         }
     }
 
@@ -165,13 +176,15 @@ impl Client {
         match self {
             Self::Pop3(client) => client.deadline(),
             Self::Imap(client) => client.deadline(),
+            // It has always something to do.
+            Self::Maildir(_) => None,
         }
     }
 
     /// What the server wants its user to read.
     pub(super) fn alert(&self) -> Option<Text> {
         match self {
-            Self::Pop3(_) => None,
+            Self::Pop3(_) | Self::Maildir(_) => None,
             Self::Imap(client) => client.alert(),
         }
     }
@@ -181,14 +194,22 @@ impl Client {
         match self {
             Self::Pop3(client) => client.request(link, pop3_request(request)),
             Self::Imap(client) => client.request(link, request),
+            Self::Maildir(maildir) => maildir.request(request),
         }
     }
 
     /// Reads what has come, as far as the next reply.
-    pub(super) fn step(&mut self, now: Instant, link: &mut Link, out: &mut [u8]) -> Option<Reply> {
+    pub(super) fn step(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        folder: Option<&mut (dyn MailFolder + '_)>,
+        out: &mut [u8],
+    ) -> Option<Reply> {
         match self {
             Self::Pop3(client) => client.step(now, link, out).map(Reply::from),
             Self::Imap(client) => client.step(now, link, out),
+            Self::Maildir(maildir) => maildir.step(folder?, out),
         }
     }
 
@@ -201,7 +222,7 @@ impl Client {
     ) -> Option<pop3::Event> {
         match self {
             Self::Pop3(client) => client.step(now, link, out),
-            Self::Imap(_) => None,
+            Self::Imap(_) | Self::Maildir(_) => None,
         }
     }
 }
@@ -274,6 +295,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Pop3(kind) => kind.fmt(f),
             Self::Imap(kind) => kind.fmt(f),
+            Self::Maildir => f.write_str("a mail"),
         }
     }
 }
@@ -283,6 +305,7 @@ impl fmt::Display for ServerFailure {
         match self {
             Self::Pop3(failure) => failure.fmt(f),
             Self::Imap(failure) => failure.fmt(f),
+            Self::Maildir(failure) => failure.fmt(f),
         }
     }
 }

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{ErrorKind, Read, Take};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -48,6 +49,8 @@ pub struct Maildir {
     path: PathBuf,
     parts: Option<Parts>,
     listing: Listing,
+    /// Names that were found, each with a NUL behind it.
+    names: Vec<u8>,
     /// What was listed, by number.
     mails: Vec<Mail>,
     search: Option<Search>,
@@ -62,9 +65,10 @@ struct Parts {
 }
 
 /// A mail as it was listed.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Mail {
-    name: CString,
+    /// Where its name begins.
+    name: u32,
     part: Part,
 }
 
@@ -91,12 +95,13 @@ enum Listing {
     Giving(std::collections::btree_map::IntoIter<Key, Mail>),
 }
 
-/// Seconds, microseconds and unique part.
-type Key = (u64, u64, Vec<u8>);
+/// When a mail was delivered, and a hash of its unique part, which no deliverer can foresee.
+type Key = (u64, u64, u64);
 
 #[derive(Debug, Default)]
 struct Found {
     mails: BTreeMap<Key, Mail>,
+    hash: RandomState,
 }
 
 /// A look for a mail that has another name now.
@@ -120,6 +125,7 @@ impl Maildir {
             path: path.to_owned(),
             parts: None,
             listing: Listing::None,
+            names: Vec::new(),
             mails: Vec::new(),
             search: None,
             open: None,
@@ -128,6 +134,7 @@ impl Maildir {
 
     fn gather(&mut self, left: u8) -> Result<(), FolderError> {
         let parts = self.parts.as_ref().ok_or(FolderError::Absent)?;
+        self.names.clear();
         self.listing = Listing::Gathering {
             began: SystemTime::now(),
             changed: changed(&parts.cur)?,
@@ -164,7 +171,7 @@ impl Maildir {
         let Some(mail) = self.mail(search.number) else {
             return Ok(Opened::Gone);
         };
-        let unique = unique(&mail.name).to_owned();
+        let unique = unique(self.name_of(mail)).to_owned();
         for _ in 0..STEP_ENTRIES {
             let Some((part, name)) = search.scan.next(parts)? else {
                 return Ok(Opened::Gone);
@@ -185,16 +192,20 @@ impl Maildir {
         Ok(Opened::NotYet)
     }
 
-    fn mail(&self, number: u32) -> Option<&Mail> {
+    fn mail(&self, number: u32) -> Option<Mail> {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
-        self.mails.get(at)
+        self.mails.get(at).copied()
+    }
+
+    fn name_of(&self, mail: Mail) -> &CStr {
+        name_at(&self.names, mail)
     }
 }
 
 impl MailFolder for Maildir {
     fn start(&mut self) -> Result<(), FolderError> {
         (self.search, self.open) = (None, None);
-        self.mails = Vec::new();
+        (self.names, self.mails) = (Vec::new(), Vec::new());
         self.listing = Listing::None;
         self.parts = Some(Parts::open(&self.path)?);
         self.gather(LISTINGS - 1)
@@ -211,7 +222,7 @@ impl MailFolder for Maildir {
                 began,
                 left,
             } => {
-                if !found.gather(scan, parts)? {
+                if !found.gather(scan, parts, &mut self.names)? {
                     return Ok(Next::NotYet);
                 }
                 let after = changed(&parts.cur)?;
@@ -235,7 +246,7 @@ impl MailFolder for Maildir {
                     self.listing = Listing::None;
                     return Ok(Next::End);
                 };
-                let name = mail.name.to_bytes();
+                let name = name_at(&self.names, mail).to_bytes();
                 let length = name.len();
                 let room = out.get_mut(..length);
                 room.ok_or(FolderError::Failed(Errno::ENAMETOOLONG as i32))?
@@ -257,7 +268,7 @@ impl MailFolder for Maildir {
         let Some(mail) = self.mail(number) else {
             return Ok(Opened::Gone);
         };
-        let (part, name) = (mail.part, mail.name.clone());
+        let (part, name) = (mail.part, self.name_of(mail).to_owned());
         if let Some(octets) = self.open_as(part, &name)? {
             return Ok(Opened::Open { octets });
         }
@@ -313,7 +324,12 @@ impl Parts {
 
 impl Found {
     /// Gathers some entries more; true when there are no more.
-    fn gather(&mut self, scan: &mut Scan, parts: &Parts) -> Result<bool, FolderError> {
+    fn gather(
+        &mut self,
+        scan: &mut Scan,
+        parts: &Parts,
+        names: &mut Vec<u8>,
+    ) -> Result<bool, FolderError> {
         for _ in 0..STEP_ENTRIES {
             let Some((part, name)) = scan.next(parts)? else {
                 return Ok(true);
@@ -326,8 +342,11 @@ impl Found {
             };
             let (seconds, micros) = parsed.delivered();
             // What was moved meanwhile is where it was found last.
-            let key = (seconds, micros, parsed.unique.to_owned());
-            self.mails.insert(key, Mail { name, part });
+            let key = (seconds, micros, self.hash.hash_one(parsed.unique));
+            // A million names are a quarter of what this can count.
+            let start = u32::try_from(names.len()).unwrap_or(u32::MAX);
+            names.extend(name.to_bytes_with_nul());
+            self.mails.insert(key, Mail { name: start, part });
             if self.mails.len() > MOST_MAILS {
                 return Err(FolderError::Failed(Errno::EFBIG as i32));
             }
@@ -419,6 +438,12 @@ fn is_within(a: SystemTime, b: SystemTime, most: Duration) -> bool {
     apart <= most
 }
 
+fn name_at(names: &[u8], mail: Mail) -> &CStr {
+    let start = usize::try_from(mail.name).unwrap_or(usize::MAX);
+    let name = names.get(start..).unwrap_or_default();
+    CStr::from_bytes_until_nul(name).unwrap_or_default()
+}
+
 fn unique(name: &CStr) -> &[u8] {
     let name = name.to_bytes();
     MailName::parse(name).map_or(name, |parsed| parsed.unique)
@@ -433,4 +458,132 @@ fn error(errno: Errno) -> FolderError {
 
 fn system(failed: &std::io::Error) -> FolderError {
     error(Errno::from_raw(failed.raw_os_error().unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::process;
+
+    use super::*;
+
+    struct Temporary(PathBuf);
+
+    impl Temporary {
+        fn new(name: &str) -> Self {
+            let name = std::format!("ringmail-maildir-{}-{name}", process::id());
+            let path = std::env::temp_dir().join(name);
+            for part in ["new", "cur"] {
+                fs::create_dir_all(path.join(part)).unwrap();
+            }
+            Self(path)
+        }
+
+        fn put(&self, name: &str, content: &str) {
+            fs::write(self.0.join(name), content).unwrap();
+        }
+
+        fn rename(&self, from: &str, to: &str) {
+            fs::rename(self.0.join(from), self.0.join(to)).unwrap();
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn list(maildir: &mut Maildir) -> Vec<String> {
+        maildir.start().unwrap();
+        let (mut name, mut listed) = ([0; 255], Vec::new());
+        loop {
+            match maildir.next(&mut name).unwrap() {
+                Next::Found { number, length } => {
+                    listed.push(String::from_utf8(name[..length].to_vec()).unwrap());
+                    assert_eq!(usize::try_from(number).unwrap(), listed.len());
+                }
+                Next::NotYet => {}
+                Next::End => return listed,
+            }
+        }
+    }
+
+    /// What mail `number` has in it; `None` if it has gone.
+    fn content(maildir: &mut Maildir, number: u32) -> Option<String> {
+        loop {
+            match maildir.open(number).unwrap() {
+                Opened::Open { octets } => {
+                    let mut buf = [0; 64];
+                    let count = maildir.read(&mut buf).unwrap();
+                    assert_eq!(count as u64, octets);
+                    assert_eq!(maildir.read(&mut buf), Ok(0));
+                    return Some(String::from_utf8(buf[..count].to_vec()).unwrap());
+                }
+                Opened::NotYet => {}
+                Opened::Gone => return None,
+            }
+        }
+    }
+
+    #[test]
+    fn mails_are_listed_oldest_first_and_found_wherever_they_are() {
+        let dir = Temporary::new("found");
+        // More than one step's worth.
+        for nth in 0..300 {
+            dir.put(&std::format!("cur/9{nth:03}.M1P1.host:2,S"), "old");
+        }
+        dir.put("new/30.x", "three");
+        dir.put("cur/20.x:2,F", "two");
+        dir.put("cur/4.x", "four");
+        let mut maildir = Maildir::new(&dir.0);
+        let listed = list(&mut maildir);
+        assert_eq!(
+            listed[..4],
+            ["4.x", "20.x:2,F", "30.x", "9000.M1P1.host:2,S"]
+        );
+        assert_eq!(listed.len(), 303);
+        dir.rename("new/30.x", "cur/30.x:2,");
+        dir.rename("cur/20.x:2,F", "cur/20.x:2,FS");
+        fs::remove_file(dir.0.join("cur/4.x")).unwrap();
+        assert_eq!(content(&mut maildir, 1), None);
+        assert_eq!(content(&mut maildir, 2).as_deref(), Some("two"));
+        assert_eq!(content(&mut maildir, 3).as_deref(), Some("three"));
+        assert_eq!(content(&mut maildir, 304), None);
+        assert_eq!(content(&mut maildir, 0), None);
+    }
+
+    #[test]
+    fn nothing_leads_out_of_it() {
+        let dir = Temporary::new("links");
+        dir.put("secret", "no mail");
+        dir.put("new/1.x", "one");
+        symlink(dir.0.join("secret"), dir.0.join("new/2.link")).unwrap();
+        fs::create_dir(dir.0.join("cur/3.directory")).unwrap();
+        dir.put("cur/.hidden", "no mail");
+        let mut maildir = Maildir::new(&dir.0);
+        assert_eq!(list(&mut maildir), ["1.x"]);
+        // Exchanged for a link when it was listed already.
+        fs::remove_file(dir.0.join("new/1.x")).unwrap();
+        symlink(dir.0.join("secret"), dir.0.join("new/1.x")).unwrap();
+        assert_eq!(content(&mut maildir, 1), None);
+        // The directory itself is one.
+        dir.rename("cur", "other");
+        symlink(dir.0.join("other"), dir.0.join("cur")).unwrap();
+        assert_eq!(maildir.start(), Err(FolderError::NoMaildir("cur")));
+    }
+
+    #[test]
+    fn what_is_no_maildir_is_not_empty() {
+        let dir = Temporary::new("none");
+        let mut maildir = Maildir::new(&dir.0);
+        assert_eq!(list(&mut maildir), [""; 0]);
+        fs::remove_dir(dir.0.join("new")).unwrap();
+        assert_eq!(maildir.start(), Err(FolderError::NoMaildir("new")));
+        fs::remove_dir(dir.0.join("cur")).unwrap();
+        assert_eq!(maildir.start(), Err(FolderError::NoMaildir("cur")));
+        fs::remove_dir(&dir.0).unwrap();
+        assert_eq!(maildir.start(), Err(FolderError::Absent));
+    }
 }

@@ -19,7 +19,7 @@ pub struct Folder {
     /// What is done to it after so many more calls of a reader.
     later: Vec<(u32, Change)>,
     /// Why it cannot be read now.
-    pub fault: Option<FolderError>,
+    fault: Option<FolderError>,
     listings: u32,
     opens: u32,
 }
@@ -33,6 +33,8 @@ pub enum Change {
     Flag(String, &'static str),
     /// A mail goes.
     Remove(String),
+    /// It cannot be read any more, or can again.
+    Fault(Option<FolderError>),
 }
 
 /// A Maildir that is read.
@@ -62,6 +64,7 @@ impl Folder {
             Change::Remove(unique) => {
                 self.take(&unique);
             }
+            Change::Fault(fault) => self.fault = fault,
         }
     }
 
@@ -80,6 +83,12 @@ impl Folder {
     #[must_use]
     pub fn counts(&self) -> (u32, u32) {
         (self.listings, self.opens)
+    }
+
+    /// Whether all that was to be done later is done.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.later.is_empty()
     }
 
     fn find(&self, unique: &str) -> Option<String> {

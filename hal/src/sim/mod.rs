@@ -23,7 +23,7 @@ pub mod post;
 pub mod world;
 
 pub use disk::Disk;
-pub use folder::{Folder, SimFolder};
+pub use folder::{Change, Folder, SimFolder};
 pub use lan::{SimLan, SimStream};
 pub use line::{Caller, Line, Port};
 pub use medium::SimMedium;

@@ -119,7 +119,7 @@ impl Maildir {
             Request::Mail(number) | Request::Retr(number) => opening(number, Purpose::Mail),
             Request::Quit => Task::Quitting,
             // Sizes are asked one by one, and only those that are wanted.
-            Request::Sizes | Request::Pop3(_) => return false,
+            Request::Sizes | Request::Part { .. } | Request::Pop3(_) => return false,
         };
         true
     }

@@ -169,7 +169,9 @@ impl Run {
             streaming.asked = Some(octets);
             return Ok(Turn::Again);
         };
-        let reply = self.client.step(round.now, round.link, &mut self.piece);
+        let reply = self
+            .client
+            .step(round.now, round.link, None, &mut self.piece);
         match reply {
             None => return Ok(Turn::Wait),
             Some(Reply::Body { length }) => {

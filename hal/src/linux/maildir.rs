@@ -14,15 +14,18 @@
 //! never through a link, and only plain files are read. Nothing is written; where the system allows
 //! it, not even the time of the last access is (`O_NOATIME`).
 
+use core::ffi::CStr;
+use core::hash::BuildHasher;
+use core::time::Duration;
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::io::{ErrorKind, Read, Take};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::dir::{Dir, OwningIter, Type};
 use nix::errno::Errno;

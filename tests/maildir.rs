@@ -1,5 +1,10 @@
 //! A real Maildir on the gateway's own machine: the whole way, from the files to the caller.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "all of this is test code; a panic here is a failed test"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -34,7 +39,7 @@ fn offered(gateway: &Gateway) -> Vec<Vec<u8>> {
 }
 
 /// All that a system knows of a tree: kinds, sizes, times (but of the last access), places.
-fn trace(path: &Path) -> BTreeMap<PathBuf, (u32, u64, u64, i64, i64, i64, i64)> {
+fn trace(path: &Path) -> BTreeMap<PathBuf, [i64; 7]> {
     let mut all = BTreeMap::new();
     let mut left = vec![path.to_owned()];
     while let Some(path) = left.pop() {
@@ -46,15 +51,15 @@ fn trace(path: &Path) -> BTreeMap<PathBuf, (u32, u64, u64, i64, i64, i64, i64)> 
                     .map(|entry| entry.unwrap().path()),
             );
         }
-        let facts = (
-            meta.mode(),
-            meta.ino(),
-            meta.size(),
+        let facts = [
+            i64::from(meta.mode()),
+            meta.ino().cast_signed(),
+            meta.size().cast_signed(),
             meta.mtime(),
             meta.mtime_nsec(),
             meta.ctime(),
             meta.ctime_nsec(),
-        );
+        ];
         all.insert(path, facts);
     }
     all

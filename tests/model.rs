@@ -760,6 +760,11 @@ impl World<'_> {
         self.blur(&listed);
         for mail in 0..self.delivered {
             let before = self.may[mail];
+            let gone = |facts: Facts| facts.lan == Said::Absent && facts.taken != Took::Mail;
+            if before.may_be_none() || self.house.many_days && before.rows().any(gone) {
+                // Entered, or entered anew: with another UID.
+                self.own[mail] = None;
+            }
             let held = listed.get(&mail).copied();
             let id = held.map(|held| (self.validity, held.id.clone()));
             let sure = self.ids[mail].len() == 1

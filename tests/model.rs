@@ -834,7 +834,8 @@ impl World<'_> {
         for (validity, id) in &self.equal {
             let known = |mail: usize| self.ids[mail].contains(&(*validity, id.clone()));
             let now = |mail: usize| listed.get(&mail).is_some_and(|held| held.id == *id);
-            let came = (0..MAILS).any(|mail| now(mail) && !known(mail));
+            let may_be_new = |mail: usize| !known(mail) || self.may[mail].may_be_none();
+            let came = (0..MAILS).any(|mail| now(mail) && may_be_new(mail));
             let went = (0..MAILS).any(|mail| known(mail) && !now(mail));
             if came && went {
                 let both = (0..MAILS).filter(|&mail| now(mail) || known(mail));

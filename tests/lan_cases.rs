@@ -1,0 +1,460 @@
+//! What mail servers of the LAN do: each known case with the tests that show it, and those that
+//! play a server octet by octet.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "all of this is test code; a panic here is a failed test"
+)]
+
+mod support {
+    pub(crate) mod desk;
+    pub(crate) mod lan;
+}
+
+use std::rc::Rc;
+
+use hal::sim::SimMedium;
+use ringmail::config::Config;
+use ringmail::mailbox::View;
+use ringmail::poll::visit::Goal;
+use ringmail::store::Geometry;
+use support::desk::{Desk, Memory, Stop, Wire, body, formatted, users};
+use support::lan::{Held, Imap, Pop3, Server};
+
+/// What happens, and where the tests are: file and function.
+const CASES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "a listing cut at every octet",
+        &[(SENTENCES, "sentence_2_1_a_visit_cut_at_every_octet")],
+    ),
+    (
+        "a listing that disagrees with STAT",
+        &[(
+            SENTENCES,
+            "sentence_2_1_a_listing_that_disagrees_with_stat_changes_nothing",
+        )],
+    ),
+    (
+        "an empty listing for a day, and a window",
+        &[(
+            SENTENCES,
+            "sentence_2_2_a_lying_listing_costs_no_mail_and_no_second_sending",
+        )],
+    ),
+    (
+        "any of these, read at the desk, returned, renumbered, in any order",
+        &[(MODEL, "sentence_2_15_every_history_agrees_with_the_table")],
+    ),
+    (
+        "all renumbered",
+        &[
+            (
+                SENTENCES,
+                "sentence_2_3_a_renumbered_server_is_known_by_its_headers",
+            ),
+            (SENTENCES, "sentence_2_3_renumbered_cut_at_every_octet"),
+        ],
+    ),
+    (
+        "renumbered, and some really new or gone",
+        &[(
+            RECONCILE,
+            "sentence_2_3_a_renumbered_listing_is_known_by_its_headers",
+        )],
+    ),
+    (
+        "one id for all mails, and its recovery",
+        &[(HERE, "one_id_for_all_and_back_sends_nothing_twice")],
+    ),
+    (
+        "a source that drops what is fetched",
+        &[
+            (
+                SENTENCES,
+                "sentence_2_4_a_source_that_drops_what_is_fetched",
+            ),
+            (
+                SENTENCES,
+                "sentence_2_4_the_owner_agrees_to_have_the_only_copies",
+            ),
+        ],
+    ),
+    (
+        "equal ids",
+        &[
+            (SENTENCES, "sentence_2_6_equal_ids_are_mails_of_their_own"),
+            (SENTENCES, "sentence_2_6_of_equal_ids_the_right_one_goes"),
+        ],
+    ),
+    (
+        "ids of 1 to 300 octets, with blanks and 8-bit octets",
+        &[(HERE, "ids_of_any_length_and_octets_are_ids")],
+    ),
+    (
+        "lines of a mebibyte",
+        &[(CLIENT, "a_line_of_a_mebibyte_streams")],
+    ),
+    (
+        "mails that end, begin or consist of dots, in pieces of every size",
+        &[(CLIENT, "every_short_body_is_read_as_its_slow_twin_says")],
+    ),
+    (
+        "IMAP: cut at every octet",
+        &[(HERE, "an_imap_visit_cut_at_every_octet")],
+    ),
+    (
+        "IMAP: a mail comes while it is listed",
+        &[(HERE, "an_imap_mailbox_that_grows_is_listed_anew")],
+    ),
+    (
+        "IMAP: expunged after the listing",
+        &[(
+            HERE,
+            "an_imap_mail_expunged_after_the_listing_is_not_entered",
+        )],
+    ),
+    (
+        "IMAP: BYE in the midst of a copy",
+        &[(HERE, "an_imap_server_that_says_bye_in_a_copy_loses_nothing")],
+    ),
+];
+
+const SENTENCES: &str = "tests/sentences.rs";
+const MODEL: &str = "tests/model.rs";
+const RECONCILE: &str = "src/reconcile.rs";
+const CLIENT: &str = "src/pop3/client/tests.rs";
+const HERE: &str = "tests/lan_cases.rs";
+
+#[test]
+fn every_case_has_tests_that_are_there() {
+    for (what, tests) in CASES {
+        assert!(!tests.is_empty());
+        for (file, name) in *tests {
+            let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(path).unwrap();
+            let at = text.find(&format!("fn {name}()"));
+            let at = at.unwrap_or_else(|| panic!("{what}: no {name} in {file}"));
+            let before = text[..at].trim_end().lines().rev().take(4);
+            let is_test = before.into_iter().any(|line| line.trim() == "#[test]");
+            assert!(is_test, "{what}: {name} is no test");
+        }
+    }
+}
+
+fn geometry() -> Geometry {
+    Geometry {
+        page: 128,
+        superblock: 128,
+        config: 128,
+        snapshot: 120 * 128,
+        journal: 32,
+        segment: 4096,
+        segments: 32,
+        chunk: 192,
+    }
+}
+
+fn config(scheme: &str) -> Config {
+    users(&format!(
+        "user add anna password rot\nuser anna source {scheme}://post login anna password blau\n"
+    ))
+}
+
+fn octets(mail: usize) -> Rc<[u8]> {
+    let text = "text\r\n".repeat(mail + 1);
+    let mail =
+        format!("From: a@b\r\nSubject: m{mail}\r\nMessage-ID: <m{mail}@b>\r\n\r\n{text}.\r\n");
+    mail.into_bytes().into()
+}
+
+fn held(mails: &[(usize, &str)]) -> Vec<Held> {
+    let held = mails.iter().map(|&(mail, id)| Held {
+        mail,
+        id: id.to_owned(),
+        seen: false,
+        octets: octets(mail),
+    });
+    held.collect()
+}
+
+fn desk(memory: &mut Memory, image: &[u8], body: impl FnOnce(&mut Desk<'_>)) -> Vec<u8> {
+    let medium = SimMedium::from_image(image.to_vec()).with_unit(128);
+    let (medium, ()) = memory.power(medium, body);
+    medium.image().to_vec()
+}
+
+/// Which mails a call is offered; all are read, and taken if `take`. Each must be as it was sent.
+fn call(desk: &mut Desk<'_>, config: &Config, take: bool) -> Vec<usize> {
+    let user = &config.users[0];
+    desk.dial(user, View::Usual);
+    let none = |_: &mut Desk<'_>, slot: u32| panic!("row {slot} has no copy");
+    let listing = body(&desk.say(user, "UIDL", none).unwrap());
+    let count = String::from_utf8(listing).unwrap().lines().count();
+    let mut mails = Vec::new();
+    for number in 1..=count {
+        let reply = desk.say(user, &format!("RETR {number}"), none).unwrap();
+        let mail = body(&reply);
+        mails.push(
+            (0..400)
+                .find(|&n| *octets(n) == *mail)
+                .expect("a mail of ours"),
+        );
+        if take {
+            desk.say(user, &format!("DELE {number}"), none).unwrap();
+        }
+    }
+    assert!(desk.say(user, "QUIT", none).unwrap().starts_with(b"+OK"));
+    desk.hang_up();
+    mails
+}
+
+fn pop3(desk: &mut Desk<'_>, config: &Config, mails: &[(usize, &str)]) {
+    let server = || Box::new(Pop3::new(held(mails))) as Box<dyn Server>;
+    let report = desk.poll(&config.users[0], server);
+    assert_eq!(report.failure, None);
+}
+
+#[test]
+fn one_id_for_all_and_back_sends_nothing_twice() {
+    let (mut memory, config) = (Memory::new(64), config("pop3"));
+    desk(&mut memory, &formatted(&geometry()), |desk| {
+        let right = [(0, "a"), (1, "b"), (2, "c"), (3, "d")];
+        pop3(desk, &config, &right[..2]);
+        assert_eq!(call(desk, &config, true), [0, 1]);
+        pop3(desk, &config, &right);
+        for _ in 0..2 {
+            // Its disk is full: all ids are one.
+            pop3(desk, &config, &right.map(|(mail, _)| (mail, "error")));
+            assert_eq!(call(desk, &config, false), [2, 3]);
+            pop3(desk, &config, &right);
+            assert_eq!(call(desk, &config, false), [2, 3]);
+        }
+        assert_eq!(desk.mailbox.ledger().rows().count(), 4, "copied again");
+    });
+}
+
+#[test]
+fn ids_of_any_length_and_octets_are_ids() {
+    let (mut memory, config) = (Memory::new(512), config("pop3"));
+    let wide = Geometry {
+        snapshot: 400 * 128,
+        segments: 64,
+        ..geometry()
+    };
+    desk(&mut memory, &formatted(&wide), |desk| {
+        let ids: Vec<String> = (1..=300_usize)
+            .step_by(7)
+            .map(|length| {
+                let id: String = ["x", " y", "\u{e9}\u{df}"]
+                    .concat()
+                    .chars()
+                    .cycle()
+                    .take(length)
+                    .collect();
+                let mut end = length.min(id.len());
+                while !id.is_char_boundary(end) {
+                    end -= 1;
+                }
+                id[..end].trim_end().to_owned()
+            })
+            .collect();
+        let mails: Vec<(usize, &str)> = ids.iter().map(String::as_str).enumerate().collect();
+        pop3(desk, &config, &mails);
+        let all: Vec<usize> = (0..mails.len()).collect();
+        assert_eq!(call(desk, &config, false), all);
+        // Each is known again: nothing is new, and what is gone is gone.
+        pop3(desk, &config, &mails[1..]);
+        assert_eq!(desk.mailbox.ledger().rows().count(), mails.len());
+        assert_eq!(call(desk, &config, true), all[1..]);
+    });
+}
+
+/// What an IMAP server says unasked, once, before or after it answers a line that has this word.
+struct Whim {
+    post: Imap,
+    word: &'static str,
+    says: &'static str,
+    /// So many octets of the answer to it are said, and the connection is closed.
+    closes: Option<usize>,
+    after: bool,
+    expunges: bool,
+    grows: Option<Held>,
+    done: bool,
+    closed: bool,
+}
+
+impl Whim {
+    fn new(post: Imap, word: &'static str, says: &'static str) -> Self {
+        Self {
+            post,
+            word,
+            says,
+            closes: None,
+            after: false,
+            expunges: false,
+            grows: None,
+            done: false,
+            closed: false,
+        }
+    }
+}
+
+impl Server for Whim {
+    fn greet(&mut self, out: &mut Vec<u8>) {
+        self.post.greet(out);
+    }
+
+    fn hear(&mut self, line: &str, out: &mut Vec<u8>) {
+        if self.closed {
+            return;
+        }
+        let now = !self.done && line.contains(self.word);
+        self.done |= now;
+        if now && !self.after {
+            out.extend(self.says.as_bytes());
+        }
+        if now && self.expunges {
+            self.post.held.remove(0);
+        }
+        let before = out.len();
+        self.post.hear(line, out);
+        if now && let Some(held) = self.grows.take() {
+            // The tagged line is the last: what is unasked stands before it.
+            let said = String::from_utf8(out.split_off(before)).unwrap();
+            let tag = line.split(' ').next().unwrap();
+            let at = said.rfind(&format!("{tag} OK")).unwrap();
+            out.extend(said[..at].as_bytes());
+            self.post.held.push(held);
+            out.extend(format!("* {} EXISTS\r\n", self.post.held.len()).as_bytes());
+            out.extend(said[at..].as_bytes());
+        }
+        if now && let Some(octets) = self.closes {
+            out.truncate(before + octets);
+            out.extend(self.says.as_bytes());
+            self.closed = true;
+        }
+    }
+
+    fn has_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+const THREE: [(usize, &str); 3] = [(0, "11"), (1, "12"), (2, "13")];
+
+fn imap(desk: &mut Desk<'_>, config: &Config, mails: &[(usize, &str)]) {
+    let server = || Box::new(Imap::new(held(mails), 1)) as Box<dyn Server>;
+    assert_eq!(desk.poll(&config.users[0], server).failure, None);
+}
+
+#[test]
+fn an_imap_visit_cut_at_every_octet() {
+    let (mut memory, config) = (Memory::new(64), config("imap"));
+    let image = desk(&mut memory, &formatted(&geometry()), |desk| {
+        imap(desk, &config, &THREE[..2]);
+        desk.settle();
+    });
+    let user = &config.users[0];
+    for chunk in [usize::MAX, 7, 1] {
+        for cut in 0.. {
+            let mut whole = false;
+            desk(&mut memory, &image, |desk| {
+                let stop = Stop::Closed(cut);
+                let mut server = Imap::new(held(&THREE[1..]), 1);
+                let visited = desk.visit(user, Goal::Poll, &mut server, Wire { chunk, stop });
+                whole = !visited.lost;
+                let listed = server.log.listed_at.is_some_and(|at| visited.octets >= at);
+                let offered = call(desk, &config, false);
+                match listed {
+                    false => assert_eq!(offered, [0, 1], "cut at {cut}"),
+                    true => assert!(offered == [1] || offered == [1, 2], "cut at {cut}"),
+                }
+                imap(desk, &config, &THREE[1..]);
+                assert_eq!(call(desk, &config, true), [1, 2], "after a cut at {cut}");
+                imap(desk, &config, &THREE[1..]);
+                assert!(call(desk, &config, true).is_empty(), "twice, after {cut}");
+            });
+            if whole {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn an_imap_mailbox_that_grows_is_listed_anew() {
+    let (mut memory, config) = (Memory::new(64), config("imap"));
+    desk(&mut memory, &formatted(&geometry()), |desk| {
+        let mut server = Whim::new(Imap::new(held(&THREE[..2]), 1), "FETCH 1:", "");
+        server.grows = held(&THREE[2..]).pop();
+        let wire = Wire {
+            chunk: 5,
+            stop: Stop::Never,
+        };
+        let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, wire);
+        let report = visited.report.unwrap();
+        assert_eq!((report.failure, report.listed), (None, 3));
+        assert_eq!(call(desk, &config, true), [0, 1, 2]);
+    });
+}
+
+#[test]
+fn an_imap_mail_expunged_after_the_listing_is_not_entered() {
+    let (mut memory, config) = (Memory::new(64), config("imap"));
+    desk(&mut memory, &formatted(&geometry()), |desk| {
+        let post = Imap::new(held(&THREE), 1);
+        let mut server = Whim::new(post, "UID FETCH 11", "* 1 EXPUNGE\r\n");
+        server.expunges = true;
+        let wire = Wire {
+            chunk: 5,
+            stop: Stop::Never,
+        };
+        desk.visit(&config.users[0], Goal::Poll, &mut server, wire);
+        let offered = call(desk, &config, false);
+        assert!(!offered.contains(&0), "{offered:?}");
+        imap(desk, &config, &THREE[1..]);
+        assert_eq!(call(desk, &config, true), [1, 2]);
+    });
+}
+
+#[test]
+fn an_imap_server_that_says_bye_in_a_copy_loses_nothing() {
+    let (mut memory, config) = (Memory::new(64), config("imap"));
+    let image = formatted(&geometry());
+    let mail = octets(1).len();
+    let words = format!(
+        "* 2 FETCH (UID 12 BODY[] {{{mail}}}
+"
+    )
+    .len();
+    // The mail, and up to the bracket behind it.
+    for octets in 0..=words + mail {
+        desk(&mut memory, &image, |desk| {
+            let post = Imap::new(held(&THREE), 1);
+            // In the midst of a literal there is no place for words.
+            let bye = if octets == 0 { "* BYE down\r\n" } else { "" };
+            let mut server = Whim::new(post, "UID FETCH 12", bye);
+            server.closes = Some(octets);
+            server.after = true;
+            let wire = Wire {
+                chunk: usize::MAX,
+                stop: Stop::Never,
+            };
+            let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, wire);
+            let report = visited.report.unwrap();
+            assert!(report.failure.is_some(), "after {octets} octets");
+            let offered = call(desk, &config, false);
+            assert!(!offered.contains(&1), "after {octets} octets: {offered:?}");
+            imap(desk, &config, &THREE);
+            assert_eq!(
+                call(desk, &config, true),
+                [0, 1, 2],
+                "after {octets} octets"
+            );
+        });
+    }
+}

@@ -327,10 +327,10 @@ impl Server for Whim {
             let said = String::from_utf8(out.split_off(before)).unwrap();
             let tag = line.split(' ').next().unwrap();
             let at = said.rfind(&format!("{tag} OK")).unwrap();
-            out.extend(said[..at].as_bytes());
+            out.extend(&said.as_bytes()[..at]);
             self.post.held.push(held);
             out.extend(format!("* {} EXISTS\r\n", self.post.held.len()).as_bytes());
-            out.extend(said[at..].as_bytes());
+            out.extend(&said.as_bytes()[at..]);
         }
         if now && let Some(octets) = self.closes {
             out.truncate(before + octets);

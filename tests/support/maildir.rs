@@ -43,6 +43,11 @@ impl Maildir {
         maildir
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Delivers `content`; returns its name. Servers list mails in the order of delivery.
     pub(crate) fn deliver(&mut self, content: &[u8]) -> String {
         self.delivered += 1;

@@ -21,6 +21,8 @@ pub(crate) mod caller;
 pub(crate) mod corpus;
 pub(crate) mod dovecot;
 pub(crate) mod gateway;
+pub(crate) mod inetd;
+pub(crate) mod lan;
 pub(crate) mod maildir;
 pub(crate) mod mails;
 pub(crate) mod pop3;
@@ -30,6 +32,7 @@ pub(crate) mod redial;
 pub(crate) mod relay;
 pub(crate) mod strike;
 pub(crate) mod temp;
+pub(crate) mod wire;
 
 use core::net::SocketAddr;
 

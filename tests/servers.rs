@@ -1,0 +1,328 @@
+//! Real mail servers of the LAN: the gateway visits them, and nothing there shows it.
+//!
+//! ```text
+//!   before  a reader of another maildrop with the same mails gets what the server sends of each
+//!           the desk opens its own twice: what any login leaves behind is not ours
+//!   visits  killed in the middle of a copy | the wire cut there | whole | whole, nothing new
+//!   after   every file as it was: mails, flags, lists, indices, and when they were written
+//!           every copy as the server sends it; what is then read at the desk is not offered
+//! ```
+//!
+//! A server that this machine cannot have is left out, which is said.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "all of this is test code; a panic here is a failed test"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use support::Account;
+use support::caller::{Caller, Then};
+use support::corpus::{self, Quirk};
+use support::dovecot::Settings;
+use support::gateway::{Gateway, user_of};
+use support::lan::{File, Kind, Lan};
+use support::mails::assert_same;
+use support::pop3::Session;
+use support::process::run_well;
+use support::temp::TempDir;
+use support::wire::Wire;
+
+/// Octets of the mail that is copied when the gateway is killed.
+const LARGE: usize = 800_000;
+/// Octets after which that happens: more than all before it, less than it.
+const MIDDLE: usize = 400_000;
+
+type Files = BTreeMap<PathBuf, File>;
+
+/// One server, one gateway, and the wire between them.
+struct House {
+    kind: Kind,
+    lan: Lan,
+    wire: Wire,
+    gateway: Gateway,
+    /// What the server sends of each mail, in its order.
+    sent: Vec<Vec<u8>>,
+}
+
+/// Mails of the kinds that `wanted` wants, each with an id of its own, and a large one among them.
+fn mails(wanted: impl Fn(Quirk) -> bool) -> Vec<Vec<u8>> {
+    let mails = corpus::mails(41, 40, wanted).into_iter();
+    let mut mails: Vec<_> = mails.map(|mail| mail.stored).collect();
+    mails.retain(|mail| mail.len() < MIDDLE / 20);
+    mails.truncate(18);
+    let mut large = b"From: Bob <bob@lan.example>\nSubject: large\n\n".to_vec();
+    while large.len() < LARGE {
+        large.extend(format!("line at {}\n", large.len()).as_bytes());
+    }
+    mails.insert(9, large);
+    for (number, mail) in mails.iter_mut().enumerate() {
+        let end = if mail.contains(&b'\r') { "\r\n" } else { "\n" };
+        let id = format!("Message-ID: <{number}@lan.example>{end}");
+        mail.splice(0..0, id.into_bytes());
+    }
+    mails
+}
+
+impl House {
+    /// Nothing, where the server cannot be had.
+    fn new(kind: Kind, settings: Settings) -> Option<Self> {
+        if let Some(why) = kind.missing() {
+            eprintln!("LEFT OUT: {kind:?}: {why}");
+            return None;
+        }
+        let lan = Lan::start(kind, settings, &mails(|quirk| takes(kind, quirk)));
+        for _ in 0..2 {
+            open(kind, &lan.account("alice"));
+        }
+        // What a login writes into the mails themselves is in both.
+        lan.copy_to_bob();
+        open(kind, &lan.account("bob"));
+        let mut sent = if kind.imap() {
+            peeked(&lan.account("bob"))
+        } else {
+            Caller::Poplib.call(&lan.account("bob"), 19, Then::Keep)
+        };
+        assert_eq!(sent.len(), 19, "the server has all of them");
+        // Its TOP has one empty line more than its RETR, which would mark the mail read.
+        for mail in sent.iter_mut().filter(|_| kind == Kind::MailutilsPop3) {
+            let end = mail.windows(4).position(|octets| octets == b"\r\n\r\n");
+            let body = end.unwrap() + 4;
+            mail.splice(body..body, *b"\r\n");
+        }
+        let wire = Wire::start(lan.account("alice").address);
+        let account = Account {
+            address: wire.address,
+            ..lan.account("alice")
+        };
+        let mut config = user_of(&account);
+        if kind.imap() {
+            config = config.replace("pop3://", "imap://");
+        }
+        Some(Self {
+            kind,
+            gateway: Gateway::start(&config),
+            lan,
+            wire,
+            sent,
+        })
+    }
+
+    fn files(&mut self) -> Files {
+        self.lan.wait_idle();
+        self.lan.files()
+    }
+
+    /// Lets the gateway begin to copy, and stop in the middle of the large mail.
+    fn half_a_copy(&self) {
+        self.wire.hold_after(MIDDLE);
+        self.gateway.attach("poll alice");
+        self.wire.wait_held();
+    }
+
+    /// A whole visit; what the gateway says of it.
+    fn visit(&self) -> String {
+        self.gateway.poll("alice");
+        self.lan.wait_idle();
+        let log = self.gateway.log();
+        let said = log.iter().rfind(|line| line.contains("visit")).cloned();
+        let said = said.unwrap_or_default();
+        assert!(!said.contains("failed"), "{said}");
+        said
+    }
+
+    fn call(&self, then: Then, count: usize) -> Vec<Vec<u8>> {
+        Caller::Poplib.call(&self.gateway.account("alice"), count, then)
+    }
+}
+
+/// All visits of the picture above; `same` judges the files after each against those before.
+fn no_trace(kind: Kind, settings: Settings, same: impl Fn(&Files, &Files)) {
+    let Some(mut house) = House::new(kind, settings) else {
+        return;
+    };
+    let listing = open(kind, &house.lan.account("alice"));
+    let before = house.files();
+
+    house.half_a_copy();
+    house.gateway.crash();
+    house.wire.cut();
+    same(&house.files(), &before);
+
+    house.half_a_copy();
+    house.wire.cut();
+    assert!(house.gateway.says("visit failed"), "it goes on");
+    same(&house.files(), &before);
+
+    house.visit();
+    same(&house.files(), &before);
+    let said = house.visit();
+    assert!(said.contains(" 0 new, 0 copied"), "{said}");
+    same(&house.files(), &before);
+
+    assert_same(&house.call(Then::Keep, 19), &house.sent);
+    same(&house.files(), &before);
+    assert_eq!(open(kind, &house.lan.account("alice")), listing);
+
+    // Read at the desk: gone there, gone here; and by IMAP, marked there, gone here.
+    house.lan.remove_first();
+    house.visit();
+    assert_same(&house.call(Then::Keep, 18), &house.sent[1..]);
+    let mut left = house.sent[1..].to_vec();
+    if kind.imap() {
+        house.lan.mark_first_read();
+        house.visit();
+        left.remove(0);
+        assert_same(&house.call(Then::Keep, 17), &left);
+    }
+    // What the caller takes stays where it was.
+    let before = house.files();
+    assert_same(&house.call(Then::Delete, left.len()), &left);
+    same(&house.files(), &before);
+    assert_same(&house.call(Then::Keep, 0), &[]);
+}
+
+/// What the server itself carries unharmed, and announces with its true size.
+fn takes(kind: Kind, quirk: Quirk) -> bool {
+    match quirk {
+        // To mailutils, a mail in an mbox ends only after a line that is empty without CR.
+        Quirk::Crlf => !kind.mbox(),
+        _ => matches!(
+            quirk,
+            Quirk::Plain
+                | Quirk::EightBit
+                | Quirk::DotLines
+                | Quirk::LongLines
+                | Quirk::HugeLines
+                | Quirk::ModemWords
+        ),
+    }
+}
+
+fn equal(after: &Files, before: &Files) {
+    let names = |files: &Files| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(after), names(before), "no trace");
+    for (name, file) in before {
+        let unlike = after[name].0 != file.0;
+        assert!(!unlike, "{} has other octets", name.display());
+        assert!(after[name] == *file, "{} was written", name.display());
+    }
+}
+
+/// Dovecot takes notes of what it has read: `dovecot.index.*`, and sizes in its list of unique-ids.
+/// Nobody sees them; the ids, the names and their order are as they were.
+fn equal_but_for_notes(after: &Files, before: &Files) {
+    let ids = |files: &Files| {
+        let list = &files[Path::new("dovecot-uidlist")].0;
+        let list = String::from_utf8_lossy(list).into_owned();
+        let id = |line: &str| {
+            Some((
+                line.split(' ').next()?.to_owned(),
+                line.split_once(" :")?.1.to_owned(),
+            ))
+        };
+        let ids: Vec<_> = list.lines().skip(1).map(|line| id(line).unwrap()).collect();
+        (list.split(' ').nth(1).map(str::to_owned), ids)
+    };
+    assert_eq!(ids(after), ids(before), "no trace");
+    let others = |files: &Files| {
+        let mut files = files.clone();
+        files.retain(|name, _| !name.to_string_lossy().starts_with("dovecot"));
+        files
+    };
+    equal(&others(after), &others(before));
+}
+
+/// What a reader at the desk sees who reads nothing: numbers, ids, sizes, flags, in their order.
+fn open(kind: Kind, account: &Account) -> Vec<String> {
+    if kind.imap() {
+        return imaplib(account, "SELECT", "FLAGS UID RFC822.SIZE");
+    }
+    let mut session = Session::login(account).unwrap();
+    let mut lines = vec![session.ask("STAT").unwrap()];
+    for command in ["LIST", "UIDL"] {
+        let listing = session.listing(command).unwrap().into_iter();
+        lines.extend(listing.map(|(number, word)| format!("{number} {word}")));
+    }
+    session.quit().unwrap();
+    lines
+}
+
+/// The octets of each mail, by IMAP, with nothing changed.
+fn peeked(account: &Account) -> Vec<Vec<u8>> {
+    let lines = imaplib(account, "EXAMINE", "BODY.PEEK[]").into_iter();
+    lines
+        .map(|line| {
+            let digits = line.as_bytes().chunks(2);
+            let octet = |pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap();
+            digits.map(octet).collect()
+        })
+        .collect()
+}
+
+/// One line for each mail: what was asked for or, of a literal, its octets in hexadecimal.
+fn imaplib(account: &Account, how: &str, what: &str) -> Vec<String> {
+    const SCRIPT: &str = "\
+import imaplib, sys
+host, port, user, password, how, what = sys.argv[1:]
+imaplib._MAXLINE = 1 << 24
+c = imaplib.IMAP4(host, int(port), timeout=60)
+c.login(user, password)
+c.select('INBOX', readonly=(how == 'EXAMINE'))
+for part in c.fetch('1:*', '(' + what + ')')[1]:
+    if isinstance(part, tuple):
+        print(part[1].hex())
+    elif part != b')':
+        print(part.decode())
+c.logout()
+";
+    let dir = TempDir::new();
+    let output = run_well("python3", dir.path(), |command| {
+        let (host, port) = (account.address.ip(), account.address.port());
+        command.args(["-c", SCRIPT, &host.to_string(), &port.to_string()]);
+        command.args([&account.user, &account.password, how, what]);
+    });
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn dovecot_by_pop3() {
+    no_trace(Kind::DovecotPop3, Settings::default(), equal_but_for_notes);
+}
+
+#[test]
+fn dovecot_by_imap() {
+    no_trace(Kind::DovecotImap, Settings::default(), equal_but_for_notes);
+}
+
+#[test]
+fn courier_by_pop3() {
+    no_trace(Kind::CourierPop3, Settings::default(), equal);
+}
+
+#[test]
+fn courier_by_imap() {
+    no_trace(Kind::CourierImap, Settings::default(), equal);
+}
+
+#[test]
+fn mailutils_by_pop3() {
+    no_trace(Kind::MailutilsPop3, Settings::default(), equal);
+}
+
+#[test]
+fn mailutils_by_imap() {
+    no_trace(Kind::MailutilsImap, Settings::default(), equal);
+}
+
+#[test]
+fn popa3d_by_pop3() {
+    no_trace(Kind::Popa3d, Settings::default(), equal);
+}

@@ -43,7 +43,6 @@ type Files = BTreeMap<PathBuf, File>;
 
 /// One server, one gateway, and the wire between them.
 struct House {
-    kind: Kind,
     lan: Lan,
     wire: Wire,
     gateway: Gateway,
@@ -106,7 +105,6 @@ impl House {
             config = config.replace("pop3://", "imap://");
         }
         Some(Self {
-            kind,
             gateway: Gateway::start(&config),
             lan,
             wire,

@@ -40,6 +40,8 @@ const LARGE: usize = 800_000;
 const MIDDLE: usize = 400_000;
 
 type Files = BTreeMap<PathBuf, File>;
+/// Judges what is there after a visit by what was there before.
+type Judge = fn(&Files, &Files);
 
 /// One server, one gateway, and the wire between them.
 struct House {
@@ -330,8 +332,7 @@ fn popa3d_by_pop3() {
 #[test]
 fn a_last_line_without_its_end_leaves_no_trace() {
     let (courier, dovecot) = (Kind::CourierPop3, Kind::DovecotPop3);
-    let judges: [(Kind, fn(&Files, &Files)); 2] =
-        [(courier, equal), (dovecot, equal_but_for_notes)];
+    let judges: [(Kind, Judge); 2] = [(courier, equal), (dovecot, equal_but_for_notes)];
     for (kind, same) in judges {
         if let Some(why) = kind.missing() {
             eprintln!("LEFT OUT: {kind:?}: {why}");

@@ -27,10 +27,10 @@ use support::caller::{Caller, Then};
 use support::corpus::{self, Quirk};
 use support::dovecot::Settings;
 use support::gateway::{Gateway, user_of};
-use support::lan::{File, Kind, Lan};
 use support::mails::assert_same;
 use support::pop3::Session;
 use support::process::run_well;
+use support::servers::{File, Kind, Lan};
 use support::temp::TempDir;
 use support::wire::Wire;
 

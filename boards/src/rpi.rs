@@ -1,5 +1,10 @@
 //! Board `rpi`: a Raspberry Pi with a USB modem, and a serial console.
 //!
+//! The console is the serial port that is the kernel's own console: its command line decides
+//! (`console=ttyAMA0,115200`, `console=serial0,..`). A Zero that is plugged into a PC as a USB
+//! serial gadget has another one, which is chosen by `--console /dev/ttyGS0`, or by
+//! `console=ttyGS0` as the last one of that command line.
+//!
 //! On our own card the board is ours alone: the ring is a partition, the configuration is kept in
 //! it, clock, network and watchdog are ours to see to. `boards/rpi/init` prepares that:
 //!
@@ -13,6 +18,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hal::linux::light;
 use hal::linux::machine::{ConsoleChoice, Parts};
 
 use crate::Preset;
@@ -32,7 +38,10 @@ pub(crate) fn preset() -> Preset {
         file: None,
         ring: None,
         offered: None,
-        parts: Parts::default(),
+        parts: Parts {
+            light: activity_light(),
+            ..Parts::default()
+        },
     }
 }
 
@@ -52,12 +61,18 @@ pub(crate) fn card() -> Preset {
             reboot: Some("/bin/reboot".into()),
             watchdog: Some(PathBuf::from("/run/watchdog")).filter(|path| path.exists()),
             clock: true,
+            light: activity_light(),
         },
         ..preset()
     }
 }
 
 const RING: &str = "/run/ring";
+
+/// The light beside the card's slot; without the right to write there it stays as it is.
+fn activity_light() -> Option<PathBuf> {
+    light::find(Path::new("/sys/class/leds"))
+}
 
 /// The serial port that is the kernel's console, if one is. Which it is differs from model to
 /// model, and with Bluetooth; the kernel knows.

@@ -1,6 +1,6 @@
 //! One machine: the parts, bundled.
 
-use crate::{ConsoleStream, Entropy, Instant, Lan, MailFolder, Medium, ModemPort, Wall};
+use crate::{ConsoleStream, Entropy, Instant, Lan, Light, MailFolder, Medium, ModemPort, Wall};
 
 /// A machine the gateway runs on.
 ///
@@ -109,6 +109,9 @@ pub trait Board: Entropy {
 
     /// The loop has come round once more: whoever watches it, a watchdog or a supervisor, may know.
     fn alive(&mut self) {}
+
+    /// Shows `light`, where the board has one; never waits. The loop says it each time round.
+    fn show(&mut self, _light: Light) {}
 
     /// Sleeps until octets come to a stream that waits for them, a sync or a look-up ends, a
     /// console is attached, the end is asked for, or `until` is reached.

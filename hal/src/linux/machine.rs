@@ -16,11 +16,13 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::board::{Board, LineDevice, Network, OpenError};
 use crate::entropy::Entropy;
+use crate::light::Light;
 use crate::time::{Instant, Wall};
 
 use super::clock::Clock;
 use super::datagram::Datagrams;
 use super::file::File;
+use super::light::Lamp;
 use super::line::Line;
 use super::maildir::Maildir;
 use super::reactor::{Reactor, Registration};
@@ -51,6 +53,8 @@ pub struct Parts {
     pub reboot: Option<PathBuf>,
     /// The hardware's watchdog.
     pub watchdog: Option<PathBuf>,
+    /// The light's directory in `/sys/class/leds`.
+    pub light: Option<PathBuf>,
     /// Whether nobody else sets the wall clock.
     pub clock: bool,
 }
@@ -82,6 +86,7 @@ pub struct Machine {
     parts: Parts,
     datagrams: Datagrams,
     watchdog: Watchdog,
+    lamp: Lamp,
     /// Programs of the board that may not have ended yet.
     children: Vec<Child>,
 }
@@ -125,6 +130,7 @@ impl Machine {
             },
             datagrams: Datagrams::new(&reactor),
             watchdog: Watchdog::new(parts.watchdog.as_deref()),
+            lamp: Lamp::new(parts.light.as_deref()),
             children: Vec::new(),
             parts,
             lan: LinuxLan::new(&reactor),
@@ -279,6 +285,10 @@ impl Board for Machine {
         // One that ended is taken off the kernel's list; one that cannot be asked never comes back.
         self.children
             .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+
+    fn show(&mut self, light: Light) {
+        self.lamp.show(light);
     }
 
     fn wait(&mut self, until: Option<Instant>) {

@@ -26,6 +26,7 @@
 //! | `file`, `zeros` | the medium: a file or a block device |
 //! | `terminal`, `attach` | consoles, both ends |
 //! | `partition` | the ring's place on a card |
+//! | `light` | what an owner sees who has no terminal at hand |
 //! | `clock`, `datagram`, `watchdog`, `machine` | the whole machine |
 
 pub mod attach;
@@ -35,6 +36,7 @@ mod datagram;
 pub mod descriptor;
 pub mod file;
 pub mod image;
+pub mod light;
 pub mod line;
 pub mod machine;
 pub mod maildir;

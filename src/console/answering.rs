@@ -57,6 +57,18 @@ impl Console {
             return Progress::On;
         }
         let mut text = String::new();
+        if matches!(task, Task::Command(_)) {
+            let reboots = matches!(task, Task::Command(Command::Reboot));
+            let loses = reboots && self.kind == Kind::Terminal && !answers.is_saved();
+            if loses && !self.warned {
+                self.warned = true;
+                let text = "the configuration is not saved: save it, or say reboot again";
+                self.screen.line(link, text);
+                return self.finish(link, answers.config());
+            }
+            // It is asked once, however often its answer is.
+            self.warned &= reboots;
+        }
         let line = match task {
             Task::Command(Command::Help(word)) => {
                 help::help_line(answers.config(), word.as_deref(), *n, &mut text)

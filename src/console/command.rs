@@ -51,6 +51,8 @@ pub enum Command {
     Save,
     /// `revert`: go back to the saved configuration.
     Revert,
+    /// `setup`: the dialogue of the first start; the console leads it itself.
+    Setup,
     /// `help [WORD]`; the console answers it itself.
     Help(Option<Word>),
     /// `reboot`.
@@ -160,6 +162,7 @@ fn read(command: &Matched<'_>) -> Result<Command, Fault> {
         },
         Phrase::Save => Command::Save,
         Phrase::Revert => Command::Revert,
+        Phrase::Setup => Command::Setup,
         Phrase::Help => Command::Help(match command.optional(1) {
             Some(_) => Some(command.value(1, known_word)?),
             None => None,
@@ -274,6 +277,7 @@ mod tests {
             ),
             ("save", Command::Save),
             ("revert", Command::Revert),
+            ("setup", Command::Setup),
             ("help", Command::Help(None)),
             ("help user", Command::Help(Word::try_from("user").ok())),
             ("reboot", Command::Reboot),

@@ -21,7 +21,11 @@ impl Console {
     pub(super) fn open(&mut self, link: &mut Link, config: &Config) -> Progress {
         let asks = self.kind == Kind::Terminal && config.console_password.is_some();
         self.enter(
-            if asks { State::Login } else { State::Editing },
+            if asks {
+                State::Login
+            } else {
+                self.first_state(config)
+            },
             link,
             config,
         )
@@ -73,7 +77,7 @@ impl Console {
                 self.failures = 0;
                 let next = match logged_in {
                     true => answering(Task::Command(Command::Show(Show::Config(Secrets::Shown)))),
-                    false => State::Editing,
+                    false => self.first_state(config),
                 };
                 self.enter(next, link, config)
             }

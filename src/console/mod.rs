@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! Opening -> Login -> Editing -> Answering -> Editing ..
-//!              ^ |       |           \-- q, ^C: the rest is not asked for
-//!        Refused-+       +-> Confirming (show config secrets) -> Answering
+//!              ^ |  ^    |           \-- q, ^C: the rest is not asked for
+//!        Refused-+  |    +-> Confirming (show config secrets) -> Answering
+//!                 Asking (no user yet; setup)
 //! ```
 //!
 //! The console knows the words and the terminal; what they do and say is its owner's: an answer is
@@ -18,6 +19,7 @@ mod help;
 mod key;
 mod login;
 mod screen;
+mod setup;
 
 use core::fmt::Write;
 
@@ -30,6 +32,7 @@ use self::editor::{Edit, Editor};
 use self::help::Completion;
 use self::key::{Decoder, Key};
 use self::screen::Screen;
+use self::setup::Setup;
 use crate::config::words::{at_end, secret_start};
 use crate::config::{Config, LINE_OCTETS, Secrets};
 use crate::link::Link;
@@ -60,6 +63,11 @@ pub trait Answers {
 
     /// The configuration, for its names and for the console password.
     fn config(&self) -> &Config;
+
+    /// Whether a restart would change nothing in it.
+    fn is_saved(&self) -> bool {
+        true
+    }
 }
 
 /// What an answer goes on with.
@@ -92,13 +100,11 @@ pub struct Console {
     state: State,
     /// Wrong passwords since the last right one.
     failures: u8,
+    /// The last command was `reboot`, and the answer that it would lose something.
+    warned: bool,
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is no heap to put a command on"
-)]
 enum State {
     Opening,
     Login,
@@ -110,6 +116,8 @@ enum State {
         logged_in: bool,
     },
     Editing,
+    /// The dialogue of the first start.
+    Asking(Setup),
     Answering {
         task: Task,
         n: u32,
@@ -149,6 +157,7 @@ impl Console {
             screen: Screen::new(),
             state: State::Opening,
             failures: 0,
+            warned: false,
         }
     }
 
@@ -169,6 +178,7 @@ impl Console {
                     self.refuse(now, until, logged_in, link, answers.config())
                 }
                 State::Answering { .. } => self.answer(link, answers),
+                State::Asking(_) => self.ask(link, answers),
                 State::Login | State::Confirming => match self.key(link) {
                     Some(key) => self.password_key(now, key, link, answers.config()),
                     None => Progress::Waits,
@@ -182,6 +192,10 @@ impl Console {
                 Progress::On => {}
                 Progress::Waits => return None,
                 Progress::Exit => {
+                    if self.kind == Kind::Terminal && self.is_logged_in() && !answers.is_saved() {
+                        let text = "the configuration is not saved: it holds until a restart";
+                        self.screen.line(link, text);
+                    }
                     self.editor.forget();
                     self.state = State::Opening;
                     return Some(Event::Exit);
@@ -210,7 +224,11 @@ impl Console {
         match self.state {
             State::Opening => Some(Instant::ZERO),
             State::Refused { until, .. } => Some(until),
-            State::Login | State::Confirming | State::Editing | State::Answering { .. } => None,
+            State::Login
+            | State::Confirming
+            | State::Editing
+            | State::Asking(_)
+            | State::Answering { .. } => None,
         }
     }
 
@@ -220,7 +238,7 @@ impl Console {
         match self.state {
             State::Opening | State::Login => false,
             State::Refused { logged_in, .. } => logged_in,
-            State::Confirming | State::Editing | State::Answering { .. } => true,
+            State::Confirming | State::Editing | State::Asking(_) | State::Answering { .. } => true,
         }
     }
 
@@ -283,6 +301,10 @@ impl Console {
         let secrets = Command::Show(Show::Config(Secrets::Shown));
         let next = match command {
             Command::Exit => return Progress::Exit,
+            Command::Setup if self.kind == Kind::OneCommand => {
+                return self.complain(&"only at a terminal, where it can ask", link, config);
+            }
+            Command::Setup => State::Asking(Setup::new()),
             command if command == secrets && config.console_password.is_some() => {
                 if self.kind == Kind::OneCommand {
                     let text = "only at a terminal, where the console password can be asked for";
@@ -358,6 +380,20 @@ impl Console {
                 let seen = signs.map(|(at, sign)| if at < secret { sign } else { '*' });
                 let cursor = self.editor.head().chars().count();
                 self.screen.show(link, &prompt, seen, cursor);
+            }
+            State::Asking(ref setup) => {
+                let (prompt, secret) = (setup.prompt(), setup.is_secret());
+                // It may be a command: see there.
+                let line = if secret { "" } else { self.editor.line() };
+                let start = secret_start(line).unwrap_or(line.len());
+                let signs = line.char_indices();
+                let seen = signs.map(|(at, sign)| if at < start { sign } else { '*' });
+                let cursor = if secret {
+                    0
+                } else {
+                    self.editor.head().chars().count()
+                };
+                self.screen.show(link, prompt, seen, cursor);
             }
             State::Opening | State::Refused { .. } | State::Answering { .. } => {}
         }

@@ -83,6 +83,7 @@ struct Owner {
     /// Lines of each answer.
     lines: u32,
     waits: bool,
+    unsaved: bool,
 }
 
 impl Answers for Owner {
@@ -113,6 +114,10 @@ impl Answers for Owner {
     fn config(&self) -> &Config {
         &self.config
     }
+
+    fn is_saved(&self) -> bool {
+        !self.unsaved
+    }
 }
 
 impl Bench {
@@ -123,6 +128,7 @@ impl Bench {
             commands: Vec::new(),
             lines: 1,
             waits: false,
+            unsaved: false,
         };
         let mut bench = Self {
             console: Console::new(kind),
@@ -557,7 +563,7 @@ fn secrets_are_shown_after_the_password_only() {
     bench.send("show config secrets\r");
     assert_eq!(bench.owner.commands, core::slice::from_ref(&secrets));
 
-    let config = "console password p";
+    let config = "user add anna password x\nconsole password p";
     let mut bench = Bench::new(Kind::Terminal, config);
     bench.send("p\rshow config secrets\r");
     assert_eq!(bench.twin.row(), "password:");
@@ -740,7 +746,7 @@ fn after_any_noise_the_console_obeys() {
 
 #[test]
 fn the_prompt_is_the_host_name() {
-    let mut bench = Bench::new(Kind::Terminal, "hostname attic");
+    let mut bench = Bench::new(Kind::Terminal, "user add anna password x\nhostname attic");
     assert_eq!(bench.twin.row(), "attic>");
     bench.send("hostname cellar\r");
     assert_eq!(bench.twin.row(), "cellar>");
@@ -764,4 +770,175 @@ fn help_lists_every_command() {
         .into_iter()
         .max_by_key(|row| row.chars().count());
     assert!(widest.as_ref().unwrap().len() < 80, "{widest:?}");
+}
+
+/// A whole dialogue of the first start, with every kind of mistake.
+const SETUP: &str = "?a b\rcarol\rquite secret\rsideways\r?notice\rgopher://x\ranna\rblau\r\
+                     imap://mail.lan\r\r\x1b[A\tbert\rtop \"secret\"\r";
+
+#[test]
+fn the_first_start_is_the_same_at_every_chunk_size() {
+    let mut first: Option<Vec<Text>> = None;
+    for chunk in 1..=64 {
+        let mut bench = Bench::new(Kind::Terminal, "line usb device /dev/ttyUSB0");
+        bench.send_in_chunks(SETUP, chunk.min(16));
+        let user = bench.owner.config.user("carol").unwrap();
+        assert_eq!(user.password.reveal(), "quite secret");
+        let source = user.source.as_ref().unwrap();
+        assert_eq!(source.login, "bert");
+        assert_eq!(source.password.reveal(), "top \"secret\"");
+        let carol = crate::config::Name::try_from("carol").unwrap();
+        let last = bench
+            .owner
+            .commands
+            .split_off(bench.owner.commands.len() - 2);
+        assert_eq!(last, [Command::Poll(carol), Command::Save]);
+        let screen = bench.twin.screen();
+        assert_eq!(
+            first.get_or_insert(screen.clone()),
+            &screen,
+            "chunk {chunk}"
+        );
+        assert!(
+            screen.iter().all(|row| !row.contains("secret")),
+            "{screen:#?}"
+        );
+        assert!(screen.iter().all(|row| row.chars().count() < 80));
+        assert_eq!(bench.twin.row(), "ringmail>");
+        // Neither is it to be had from the lines before.
+        bench.send(UP);
+        assert_eq!(bench.twin.row(), "ringmail>");
+        assert!(!format!("{:?}", bench.console).contains("secret"));
+    }
+}
+
+#[test]
+fn the_first_start_can_be_cut_at_every_octet() {
+    for end in 0..=SETUP.len() {
+        let mut bench = Bench::new(Kind::Terminal, "");
+        bench.send(&SETUP[..end]).send("\x03");
+        assert_eq!(bench.twin.row(), "ringmail>", "{end}");
+        bench.owner.commands.clear();
+        bench.send("save\r");
+        assert_eq!(bench.owner.commands, [Command::Save], "{end}");
+    }
+}
+
+#[test]
+fn who_knows_the_words_is_not_held_up_by_the_first_start() {
+    for (typed, expected) in [
+        ("save\r", Some(Command::Save)),
+        ("  show status\r", Some(Command::Show(Show::Status))),
+        ("\r", None),
+        ("\x04", None),
+        ("user add anna password geheim\r", None),
+    ] {
+        let mut bench = Bench::new(Kind::Terminal, "");
+        assert_eq!(bench.twin.row(), "name:");
+        bench.send(typed);
+        assert_eq!(bench.twin.row(), "ringmail>", "{typed:?}");
+        let asked = bench.owner.commands.iter();
+        let asked: Vec<_> = asked
+            .filter(|command| !matches!(command, Command::Configure(_)))
+            .cloned()
+            .collect();
+        assert_eq!(asked, Vec::from_iter(expected), "{typed:?}");
+        assert!(!bench.twin.screen().join("").contains("geheim"));
+        // It is asked for, too.
+        bench.send("setup\r");
+        assert_eq!(bench.twin.row(), "name:");
+    }
+    let mut bench = Bench::new(Kind::OneCommand, "");
+    bench.send("setup\n");
+    assert_eq!(
+        bench.twin.screen()[0],
+        "only at a terminal, where it can ask"
+    );
+    assert_eq!(bench.exits, 1);
+}
+
+#[test]
+fn what_would_be_lost_is_said_first() {
+    let mut bench = Bench::terminal();
+    bench.owner.unsaved = true;
+    bench.send("reboot\r");
+    assert_eq!(bench.owner.commands, []);
+    // Only what follows at once is meant.
+    bench.send("show status\rreboot\r");
+    assert_eq!(bench.owner.commands, [Command::Show(Show::Status)]);
+    bench.send("reboot\r");
+    assert_eq!(bench.owner.commands.pop(), Some(Command::Reboot));
+    bench.send("exit\r");
+    assert_eq!(bench.exits, 1);
+    let said = bench.twin.screen().join("\n");
+    assert_eq!(said.matches("is not saved").count(), 3, "{said}");
+    bench.owner.unsaved = false;
+    bench.send("reboot\rexit\r");
+    assert_eq!(bench.owner.commands.pop(), Some(Command::Reboot));
+    let again = bench.twin.screen().join("\n");
+    assert_eq!(again.matches("is not saved").count(), 3, "{again}");
+    // Who cannot be asked means it.
+    let mut bench = Bench::new(Kind::OneCommand, CONFIG);
+    bench.owner.unsaved = true;
+    bench.send("reboot\n");
+    assert_eq!(bench.owner.commands, [Command::Reboot]);
+}
+
+/// Words that stand for an argument, to type a whole command.
+fn sample(argument: &str) -> &str {
+    match argument {
+        "USER" => "anna",
+        "LINE" => "usb",
+        "NAME" => "new",
+        "N" | "PERCENT" => "7",
+        "DURATION" => "20m",
+        "DATE" => "2026-01-31",
+        "TIME" => "13:45",
+        "WORD" => "poll",
+        other => other,
+    }
+}
+
+#[test]
+fn every_word_of_the_grammar_is_listed_and_completed() {
+    use crate::config::grammar::{Place, TABLE};
+    for row in TABLE.iter().filter(|row| row.place != Place::NotBuilt) {
+        let mut head = Text::new();
+        for element in row.pattern.split(' ') {
+            let element = element.trim_end_matches("...");
+            let element = element.strip_prefix('[').unwrap_or(element);
+            let element = match element.contains('[') {
+                true => element,
+                false => element.trim_end_matches(']'),
+            };
+            // Every way on is shown by `?`.
+            let mut bench = Bench::terminal();
+            bench.send(format!("{head}?"));
+            let screen = bench.twin.screen().join("\n");
+            for word in element.split('|') {
+                let shown = screen.contains(&format!("\n  {word:<16} "));
+                assert!(shown, "{head:?} then {word}:\n{screen}");
+                let small = word.starts_with(|sign: char| sign.is_ascii_lowercase());
+                if !small {
+                    continue;
+                }
+                // Tab after any part of it leads to it, or shows it among others.
+                for cut in 1..=word.len() {
+                    let mut bench = Bench::terminal();
+                    bench.send(format!("{head}{}\t", &word[..cut]));
+                    let row = bench.twin.row();
+                    let typed = row.strip_prefix("ringmail> ").unwrap();
+                    let typed = typed.strip_prefix(head.trim_end()).unwrap().trim_start();
+                    let on = word.starts_with(typed) && typed.len() >= cut;
+                    assert!(on, "{head:?} {:?} gave {typed:?}", &word[..cut]);
+                    let shown = bench.twin.screen().join("\n");
+                    assert!(typed == word || shown.contains(word) || typed.len() > cut);
+                }
+            }
+            let first = element.split('|').next().unwrap();
+            head += sample(first);
+            head += " ";
+        }
+        assert!(head.starts_with(row.pattern.split(' ').next().unwrap()));
+    }
 }

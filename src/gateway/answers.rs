@@ -3,9 +3,9 @@
 //! Line 0 of a command that does something does it; a `show` is read line by line as the terminal
 //! has room. Every line fits in 79 columns, as far as names allow.
 
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
-use hal::{Board, Instant, Wall};
+use hal::{Board, Instant};
 use heapless::String;
 
 use crate::config::{Config, LINE_OCTETS, Scheme, Secrets, TEXT_OCTETS, User, saved};
@@ -17,13 +17,14 @@ use crate::poll::schedule::Standing;
 use crate::store::{StoreError, Ticket, Usage};
 
 use super::notes::{Cut, Stamp, reason_word};
+use super::status::clip;
 use super::{Keeper, Moment, Office};
 
 /// What the totals of `show calls` reach back.
 const MONTH_DAYS: u64 = 30;
 
 /// One line of an answer.
-type Out = String<LINE_OCTETS>;
+pub(super) type Out = String<LINE_OCTETS>;
 
 /// The office, while an operator's command is answered.
 pub(super) struct Desk<'d, 'a, B: Board> {
@@ -57,6 +58,10 @@ impl<B: Board> Answers for Desk<'_, '_, B> {
 
     fn config(&self) -> &Config {
         &self.office.config
+    }
+
+    fn is_saved(&self) -> bool {
+        self.office.config == self.office.saved
     }
 }
 
@@ -102,11 +107,15 @@ impl<B: Board> Desk<'_, '_, B> {
                 }
             }
             Command::Reboot => {
+                if !self.is_saved() {
+                    let text = format_args!("reboot: what was not saved is dropped");
+                    self.office.notes.warn(self.moment, text);
+                }
                 if let Err(error) = self.board.reboot() {
                     write_to(out, format_args!("{error}"));
                 }
             }
-            Command::Show(_) | Command::Help(_) | Command::Exit => {}
+            Command::Show(_) | Command::Setup | Command::Help(_) | Command::Exit => {}
         }
         Ok(())
     }
@@ -249,31 +258,6 @@ impl<B: Board> Desk<'_, '_, B> {
         }
     }
 
-    /// Lines, users and the ring on one page.
-    fn show_status(&self, n: usize, out: &mut Out) -> Option<()> {
-        let lines = self.office.lines.len() + 1;
-        let users = self.office.config.users.len() + 1;
-        if n < lines {
-            return self.show_line(n, out);
-        }
-        if n < lines + users {
-            return self.show_user_row(n - lines, out);
-        }
-        if n == lines + users {
-            self.show_ring(out);
-            return Some(());
-        }
-        let unsaved = self.office.config != self.office.saved;
-        if n == lines + users + 1 && unsaved {
-            write_to(
-                out,
-                format_args!("the configuration is not saved: say save"),
-            );
-            return Some(());
-        }
-        None
-    }
-
     fn show_line(&self, n: usize, out: &mut Out) -> Option<()> {
         let Some(at) = n.checked_sub(1) else {
             write_to(
@@ -312,26 +296,22 @@ impl<B: Board> Desk<'_, '_, B> {
                     0 => write_to(out, format_args!("    - ")),
                     number => write_to(out, format_args!("{number:>5} ")),
                 }
-                let ended = Wall {
-                    unix: u64::from(call.minute) * 60,
-                    offset: self.moment.wall.offset,
-                    trusted: call.minute != 0,
-                };
                 let account = self.office.mailbox.ledger().account(call.user);
                 let user = account.map_or("-", |account| account.name.as_str());
                 write_to(
                     out,
                     format_args!(
                         "{} {user:<12.12} {:>5} {:>5} {:>5} {:>8} {:>5}  {}",
-                        Stamp(ended),
+                        self.ended(call),
                         call.offered,
                         call.sent,
                         call.deleted,
-                        call.octets,
+                        Octets(call.octets),
                         call.lasted,
                         reason_word(call.reason)
                     ),
                 );
+                clip(out);
             }
         }
         Some(())
@@ -481,12 +461,18 @@ impl<B: Board> Desk<'_, '_, B> {
             2 => write_to(
                 out,
                 format_args!(
-                    "mail    {} waiting here, {} waiting on the server, {} taken, {} read at the \
-                     desk, {} ours alone",
-                    count.waiting, count.on_server, count.taken, count.at_desk, count.ours
+                    "mail    {} waiting here, {} waiting on the server, {} taken",
+                    count.waiting, count.on_server, count.taken
                 ),
             ),
-            3 => match poller.and_then(|poller| poller.last.as_ref()) {
+            3 => write_to(
+                out,
+                format_args!(
+                    "        {} read at the desk, {} ours alone",
+                    count.at_desk, count.ours
+                ),
+            ),
+            4 => match poller.and_then(|poller| poller.last.as_ref()) {
                 Some(last) => {
                     let ago = (self.moment.now - last.at).as_secs();
                     write_to(out, format_args!("visit   {ago} s ago: {}", last.report));
@@ -551,7 +537,7 @@ impl<B: Board> Desk<'_, '_, B> {
         Some(())
     }
 
-    fn show_ring(&self, out: &mut Out) {
+    pub(super) fn show_ring(&self, out: &mut Out) {
         const BAR: u32 = 30;
         let Usage {
             segments,
@@ -560,6 +546,8 @@ impl<B: Board> Desk<'_, '_, B> {
             ..
         } = self.office.mailbox.usage();
         let full = u64::from(written) * u64::from(BAR) / u64::from(segments.max(1));
+        // What holds anything is not shown as empty.
+        let full = full.max(u64::from(written.min(1)));
         write_to(out, format_args!("ring    ["));
         for at in 0..u64::from(BAR) {
             write_to(out, format_args!("{}", if at < full { '#' } else { '.' }));
@@ -571,7 +559,7 @@ impl<B: Board> Desk<'_, '_, B> {
         );
     }
 
-    fn seconds_to(&self, until: Instant) -> u64 {
+    pub(super) fn seconds_to(&self, until: Instant) -> u64 {
         (until - self.moment.now).as_secs()
     }
 
@@ -605,7 +593,19 @@ struct Count {
     ours: u32,
 }
 
+/// A number of octets in eight columns.
+struct Octets(u32);
+
+impl fmt::Display for Octets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            octets @ 0..100_000_000 => fmt::Display::fmt(&octets, f),
+            octets => write!(f, "{:>5} MB", octets / 1_000_000),
+        }
+    }
+}
+
 /// Adds to a line; what does not fit is cut.
-fn write_to(out: &mut Out, text: core::fmt::Arguments<'_>) {
+pub(super) fn write_to(out: &mut Out, text: fmt::Arguments<'_>) {
     let _ = Cut(out).write_fmt(text);
 }

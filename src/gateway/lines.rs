@@ -14,6 +14,7 @@ use crate::store::Ticket;
 
 use super::notes::Call;
 use super::proofs::{self, Proving, Stamp};
+use super::status::LastCall;
 use super::{Moment, Office};
 
 /// A line: its port, the octets on their way, and its calls.
@@ -44,6 +45,8 @@ pub(super) struct Line<'a, B: Board> {
     closed: bool,
     /// The latest fault, until the line is ready again.
     pub(super) fault: Option<hayes::Fault>,
+    /// Its latest call since the start.
+    pub(super) last: Option<LastCall>,
 }
 
 /// A caller who has said the right password and waits for the maildrop.
@@ -85,6 +88,7 @@ impl<'a, B: Board> Line<'a, B> {
             settled: false,
             closed: false,
             fault: None,
+            last: None,
         }
     }
 
@@ -118,6 +122,11 @@ impl<'a, B: Board> Line<'a, B> {
             .chain(login.filter(|&until| until > now))
             .chain(self.proving.deadline(now))
             .min()
+    }
+
+    /// The caller's number, if it was told.
+    pub(super) fn caller_number(&self) -> Option<&hayes::Number> {
+        self.number.as_ref()
     }
 
     /// Who calls, as far as told.
@@ -514,6 +523,13 @@ impl<B: Board> Office<'_, B> {
         line.forget_caller();
         let user = line.maildrop.account().unwrap_or(NOBODY);
         let record = call.record(user, line.speed);
+        line.last = Some(LastCall {
+            ended_at: call.ended_at,
+            user: call.user.clone(),
+            offered: record.offered,
+            sent: record.sent,
+            reason: record.reason,
+        });
         line.maildrop.close(&mut self.mailbox);
         line.login = None;
         line.proving = Proving::default();

@@ -16,12 +16,13 @@ mod consoles;
 mod lines;
 mod notes;
 mod proofs;
+mod status;
 mod visits;
 
 use core::fmt;
 
 use hal::board::LineDevice;
-use hal::{Board, Duration, Instant, Lan, Wall};
+use hal::{Board, Duration, Instant, Lan, Light, Wall};
 
 use crate::config::{Config, Device, LINES, Name, USERS, VISITS};
 use crate::mailbox::maildrop::{Item, Maildrop};
@@ -219,10 +220,17 @@ impl<'a, B: Board> Gateway<'a, B> {
         lines.chain(visits).chain(others).min()
     }
 
+    /// What the board's light is to show.
+    #[must_use]
+    pub fn light(&self) -> Light {
+        self.office.light()
+    }
+
     /// Runs until the machine asks us to end, then ends calls and visits in order.
     pub fn run(&mut self, board: &mut B) {
         while !board.ending() {
             let until = self.turn(board);
+            board.show(self.light());
             board.alive();
             board.wait(until);
         }

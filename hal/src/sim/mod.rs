@@ -28,4 +28,4 @@ pub use lan::{SimLan, SimStream};
 pub use line::{Caller, Line, Port};
 pub use medium::SimMedium;
 pub use post::{Fault, Post};
-pub use world::World;
+pub use world::{SimConsole, World};

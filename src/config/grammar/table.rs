@@ -41,6 +41,7 @@ grammar! {
         ClockSet "clock set DATE TIME" "set the clock"
         Save "save" "keep the configuration over a restart"
         Revert "revert" "go back to the saved configuration"
+        Setup "setup" "five questions, from a new user to a test call"
         Help "help [WORD]" "list the commands, or those that begin with a word"
         Reboot "reboot" "start the machine anew"
         Exit "exit" "leave the console"

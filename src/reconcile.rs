@@ -12,6 +12,10 @@
 //! its row only if its identity agrees (design 2.5). Ids may be equal (RFC 1939 §7): then all
 //! headers are looked at, and identity parts the mails (design 2.6).
 
+mod listed;
+
+pub use listed::{Errand, Listed, Verdict};
+
 use crate::identity::Identity;
 
 /// Keyed 56-bit hash of a unique-id. Keyed, so that no sender can forge a collision.
@@ -28,83 +32,6 @@ impl Key {
     pub fn new(hash: u64) -> Self {
         Self(hash & (u64::MAX >> 8))
     }
-}
-
-/// One entry of a listing, and what has become known of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its unique-id, hashed.
-    pub key: Key,
-    /// Its message-number at the LAN server.
-    pub number: u32,
-    /// Octets as the LAN server has it, once asked.
-    pub size: Option<u32>,
-    /// Whether the LAN server marks it as read.
-    pub seen: bool,
-    /// Its header identity, once looked at.
-    pub identity: Option<Identity>,
-    /// The day of its header's date, once looked at.
-    pub day: Option<u16>,
-    /// What it is; written by [`reconcile`].
-    pub verdict: Verdict,
-    /// The gateway's own UID that its row will get: given out in the order of the listing.
-    pub uid: Option<u32>,
-    /// What the visit will ask of it: see [`Errand`].
-    pub errand: Errand,
-}
-
-/// What a visit has still to ask of an entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Errand {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// Its header.
-    Header,
-    /// Its size.
-    Size,
-    /// All of it.
-    Copy,
-}
-
-impl Listed {
-    /// An entry of which nothing is known but its id.
-    #[must_use]
-    pub const fn new(key: Key, number: u32) -> Self {
-        Self {
-            key,
-            number,
-            size: None,
-            seen: false,
-            identity: None,
-            day: None,
-            verdict: Verdict::Unjudged,
-            uid: None,
-            errand: Errand::Nothing,
-        }
-    }
-}
-
-impl Default for Listed {
-    fn default() -> Self {
-        Self::new(Key(0), 0)
-    }
-}
-
-/// What an entry of a listing is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verdict {
-    /// Not judged yet.
-    #[default]
-    Unjudged,
-    /// Its header must be looked at first.
-    Look,
-    /// It is the mail of this row, under this key.
-    Known(u32),
-    /// It is the mail of this row, under another key than before.
-    Rekeyed(u32),
-    /// A mail that was never here.
-    New,
 }
 
 /// The rows of one user, as [`reconcile`] sees them. Slots are numbered from 0.
@@ -205,13 +132,13 @@ pub fn reconcile(
         (0..known.slots()).any(|slot| !matched.contains(slot) && known.standing(slot).is_some());
     let mut looks = 0;
     for entry in listing.iter_mut() {
-        if entry.verdict == Verdict::Look && (looked || entry.identity.is_some()) {
-            entry.verdict = Verdict::New;
+        if entry.verdict() == Verdict::Look && (looked || entry.identity().is_some()) {
+            entry.set_verdict(Verdict::New);
         }
-        if entry.verdict == Verdict::New && entry.identity.is_none() && unlisted && !looked {
-            entry.verdict = Verdict::Look;
+        if entry.verdict() == Verdict::New && entry.identity().is_none() && unlisted && !looked {
+            entry.set_verdict(Verdict::Look);
         }
-        looks += u32::from(entry.verdict == Verdict::Look);
+        looks += u32::from(entry.verdict() == Verdict::Look);
     }
     if looks > 0 {
         return Outcome::Look(looks);
@@ -239,7 +166,7 @@ fn match_keys(
         rest = others;
         for &mut at in &mut *equals {
             if let Some(entry) = entry_mut(listing, at) {
-                entry.verdict = Verdict::New;
+                entry.set_verdict(Verdict::New);
             }
         }
         let Some(first) = known.first(key) else {
@@ -269,14 +196,16 @@ fn match_key(
     };
     // An id that was gone and is back may have been given to another mail; so may one whose header
     // was looked at though it was not gone: its size has changed.
-    entry.verdict = match (standing.listed, standing.identity, entry.identity) {
-        (true, Some(before), Some(now)) if before != now => Verdict::New,
-        (true, _, _) | (false, None, _) => Verdict::Known(slot),
-        (false, Some(before), Some(now)) if before == now => Verdict::Known(slot),
-        (false, Some(_), Some(_)) => Verdict::New,
-        (false, Some(_), None) => Verdict::Look,
-    };
-    if entry.verdict == Verdict::Known(slot) {
+    entry.set_verdict(
+        match (standing.listed, standing.identity, entry.identity()) {
+            (true, Some(before), Some(now)) if before != now => Verdict::New,
+            (true, _, _) | (false, None, _) => Verdict::Known(slot),
+            (false, Some(before), Some(now)) if before == now => Verdict::Known(slot),
+            (false, Some(_), Some(_)) => Verdict::New,
+            (false, Some(_), None) => Verdict::Look,
+        },
+    );
+    if entry.verdict() == Verdict::Known(slot) {
         matched.insert(slot);
         plan.known += 1;
     }
@@ -297,10 +226,10 @@ fn match_equals(
     let mut looks = false;
     for &at in equals.iter() {
         if let Some(entry) = entry_mut(listing, at)
-            && entry.identity.is_none()
+            && entry.identity().is_none()
             && !looked
         {
-            entry.verdict = Verdict::Look;
+            entry.set_verdict(Verdict::Look);
             looks = true;
         }
     }
@@ -311,10 +240,10 @@ fn match_equals(
     }
     // First those without an identity. Of equal ones the free stand behind the others, since they
     // are given away from the front.
-    equals.sort_unstable_by_key(|&at| (entry_of(listing, at).map(|entry| entry.identity), at));
+    equals.sort_unstable_by_key(|&at| (entry_of(listing, at).map(|entry| entry.identity()), at));
     let mut give = |listing: &mut [Listed], at: Option<&u32>, slot: u32| {
         if let Some(entry) = at.and_then(|&at| entry_mut(listing, at)) {
-            entry.verdict = Verdict::Known(slot);
+            entry.set_verdict(Verdict::Known(slot));
             matched.insert(slot);
             plan.known += 1;
         }
@@ -330,12 +259,12 @@ fn match_equals(
             };
             let is_before = |&at: &u32| {
                 entry_of(listing, at).is_some_and(|entry| {
-                    let given = entry.verdict != Verdict::New;
-                    entry.identity < Some(identity) || entry.identity == Some(identity) && given
+                    let given = entry.verdict() != Verdict::New;
+                    entry.identity() < Some(identity) || entry.identity() == Some(identity) && given
                 })
             };
             let at = equals.get(equals.partition_point(is_before));
-            let is_it = |entry: Listed| entry.identity == Some(identity);
+            let is_it = |entry: Listed| entry.identity() == Some(identity);
             let at = at.filter(|&&at| entry_of(listing, at).is_some_and(is_it));
             give(listing, at, slot);
         }
@@ -368,19 +297,19 @@ fn match_rest<R: Iterator<Item = u32>>(
                 &mut unknown
             };
             while let Some((&at, others)) = left.split_first() {
-                if entry_of(listing, at).is_some_and(|entry| entry.verdict == Verdict::New) {
+                if entry_of(listing, at).is_some_and(|entry| entry.verdict() == Verdict::New) {
                     break;
                 }
                 *left = others;
             }
             let candidate = left.first().copied();
-            let fits = |entry: &Listed| standing.identity.is_none() || entry.identity.is_none();
+            let fits = |entry: &Listed| standing.identity.is_none() || entry.identity().is_none();
             let Some(at) = candidate.filter(|&at| entry_of(listing, at).is_some_and(|e| fits(&e)))
             else {
                 continue;
             };
             if let Some(entry) = entry_mut(listing, at) {
-                entry.verdict = Verdict::Known(slot);
+                entry.set_verdict(Verdict::Known(slot));
                 matched.insert(slot);
                 plan.known += 1;
             }
@@ -401,8 +330,8 @@ fn match_identities(
     plan: &mut Plan,
 ) {
     let candidate = |entry: &Listed| {
-        let is_new = entry.verdict == Verdict::New;
-        let (identity, size) = (entry.identity?, entry.size?);
+        let is_new = entry.verdict() == Verdict::New;
+        let (identity, size) = (entry.identity()?, entry.size()?);
         is_new.then_some((identity, size))
     };
     let order = sorted_by(listing, order, candidate);
@@ -426,7 +355,7 @@ fn match_identities(
                 continue;
             };
             // One of its very size, or else the smallest that may be it.
-            let fits = |entry: &Listed, exactly: bool| match entry.size {
+            let fits = |entry: &Listed, exactly: bool| match entry.size() {
                 Some(size) if exactly => size == standing.size,
                 size => sizes_agree(standing.size, size),
             };
@@ -434,20 +363,21 @@ fn match_identities(
                 let from = candidates.0.partition_point(|&word| {
                     let entry = entry_of(listing, Candidates::position(word));
                     entry.is_some_and(|entry| {
-                        let small = entry.size < Some(standing.size) && !fits(&entry, exactly);
-                        entry.identity < Some(identity) || entry.identity == Some(identity) && small
+                        let small = entry.size() < Some(standing.size) && !fits(&entry, exactly);
+                        entry.identity() < Some(identity)
+                            || entry.identity() == Some(identity) && small
                     })
                 });
                 let (place, at) = candidates.free(from)?;
                 let entry = entry_of(listing, at)?;
-                let is_it = entry.identity == Some(identity) && fits(&entry, exactly);
+                let is_it = entry.identity() == Some(identity) && fits(&entry, exactly);
                 is_it.then_some((place, at))
             });
             let Some((place, at)) = free else {
                 continue;
             };
             if let Some(entry) = entry_mut(listing, at) {
-                entry.verdict = Verdict::Rekeyed(slot);
+                entry.set_verdict(Verdict::Rekeyed(slot));
                 candidates.give(place);
                 matched.insert(slot);
                 plan.rekeyed += 1;
@@ -546,7 +476,7 @@ fn key_of(listing: &[Listed], at: u32) -> Option<Key> {
 }
 
 fn count(listing: &[Listed], is: impl Fn(Verdict) -> bool) -> u32 {
-    let n = listing.iter().filter(|entry| is(entry.verdict)).count();
+    let n = listing.iter().filter(|entry| is(entry.verdict())).count();
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
@@ -629,14 +559,14 @@ mod tests {
                 Outcome::Look(count) => {
                     let asked = listing
                         .iter()
-                        .filter(|e| e.verdict == Verdict::Look)
+                        .filter(|e| e.verdict() == Verdict::Look)
                         .count();
                     assert_eq!(count as usize, asked);
                     looks += count;
                     for (entry, &id) in listing.iter_mut().zip(ids) {
-                        if entry.verdict == Verdict::Look {
-                            entry.identity = header(id);
-                            entry.size = Some(505);
+                        if entry.verdict() == Verdict::Look {
+                            entry.set_identity(header(id));
+                            entry.set_size(Some(505));
                         }
                     }
                 }
@@ -670,7 +600,7 @@ mod tests {
                 let fresh = listing
                     .iter()
                     .zip(&now)
-                    .filter(|(e, _)| e.verdict == Verdict::New);
+                    .filter(|(e, _)| e.verdict() == Verdict::New);
                 assert!(fresh.map(|(_, id)| id).eq(new.difference(&old)));
                 assert_eq!(plan.known as usize, old.intersection(&new).count());
                 assert_eq!(plan.rekeyed, 0);
@@ -692,7 +622,7 @@ mod tests {
                     let expected = slot.map_or(Verdict::New, |slot| {
                         Verdict::Rekeyed(u32::try_from(slot).unwrap())
                     });
-                    assert_eq!(entry.verdict, expected, "{before:?} {now:?}");
+                    assert_eq!(entry.verdict(), expected, "{before:?} {now:?}");
                 }
                 let vanished = gone.iter().map(|&slot| before[slot as usize]);
                 assert!(vanished.eq(before.iter().copied().filter(|id| !now.contains(id))));
@@ -720,7 +650,7 @@ mod tests {
         let mut row = listed_row(1);
         row.1.size = 5000;
         let (listing, _, _, _) = plan(&[101], &Rows(vec![row]), |_| Some(Identity(1001)));
-        assert_eq!(listing[0].verdict, Verdict::New);
+        assert_eq!(listing[0].verdict(), Verdict::New);
     }
 
     /// Design 2.3: "where rows are unlisted, new ids are asked": only then.
@@ -740,12 +670,12 @@ mod tests {
         gone.1.listed = false;
         let rows = Rows(vec![gone]);
         let (same, _, _, looks) = plan(&[1], &rows, |_| Some(Identity(1001)));
-        assert_eq!((same[0].verdict, looks), (Verdict::Known(0), 1));
+        assert_eq!((same[0].verdict(), looks), (Verdict::Known(0), 1));
         let (other, left, _, _) = plan(&[1], &rows, |_| Some(Identity(5)));
-        assert_eq!((other[0].verdict, left), (Verdict::New, vec![0]));
+        assert_eq!((other[0].verdict(), left), (Verdict::New, vec![0]));
         // A header that could not be had proves nothing: copied again rather than lost.
         let (unknown, _, _, _) = plan(&[1], &rows, |_| None);
-        assert_eq!(unknown[0].verdict, Verdict::New);
+        assert_eq!(unknown[0].verdict(), Verdict::New);
     }
 
     /// Design 2.6 and RFC 1939 §7: equal ids are as many mails as there are entries.
@@ -758,7 +688,7 @@ mod tests {
                 let (listing, gone, plan, _) = plan(&ids, &rows, |_| Some(Identity(1007)));
                 let slots: BTreeMap<_, _> = listing
                     .iter()
-                    .filter_map(|entry| match entry.verdict {
+                    .filter_map(|entry| match entry.verdict() {
                         Verdict::Known(slot) => Some((slot, entry.number)),
                         _ => None,
                     })
@@ -780,7 +710,7 @@ mod tests {
         for rows in [vec![taken, open], vec![open, taken]] {
             let untaken = (0..).zip(&rows).find(|(_, row)| !row.1.taken).unwrap().0;
             let (listing, _, _, _) = plan(&[50], &Rows(rows), |_| Some(Identity(1001)));
-            assert_eq!(listing[0].verdict, Verdict::Rekeyed(untaken));
+            assert_eq!(listing[0].verdict(), Verdict::Rekeyed(untaken));
         }
     }
 
@@ -825,7 +755,8 @@ mod tests {
                 let entry = |n: u64| {
                     let (id, _, size) = kind(n);
                     let mut entry = Listed::new(key(id), u32::try_from(n + 1).unwrap());
-                    (entry.identity, entry.size) = (header(n), Some(size));
+                    entry.set_identity(header(n));
+                    entry.set_size(Some(size));
                     entry
                 };
                 // Listed the other way round, and one less.

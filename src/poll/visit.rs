@@ -580,14 +580,14 @@ impl Run {
     ) -> Row {
         Row {
             key: entry.key,
-            identity: entry.identity,
-            size: entry.size.unwrap_or(0),
+            identity: entry.identity(),
+            size: entry.size().unwrap_or(0),
             uid,
             copy: None,
             since: round.day,
             call: 0,
             user: self.account,
-            lan: if entry.seen { Lan::Read } else { Lan::Unread },
+            lan: if entry.seen() { Lan::Read } else { Lan::Unread },
             taken,
         }
     }
@@ -661,7 +661,7 @@ impl Run {
         errand: Errand,
     ) -> Option<usize> {
         let listing = round.tables.listing.get(from..self.listed)?;
-        let ahead = listing.iter().position(|entry| entry.errand == errand)?;
+        let ahead = listing.iter().position(|entry| entry.errand() == errand)?;
         Some(from + ahead)
     }
 

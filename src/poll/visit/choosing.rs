@@ -38,12 +38,12 @@ impl Run {
     pub(super) fn plan_looks<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
         let dated = !self.source.visited && matches!(round.user.start, Start::Days(_));
         for entry in self.listing(round) {
-            let look = entry.verdict == Verdict::Look || dated && entry.verdict == Verdict::New;
-            entry.errand = if look {
+            let look = entry.verdict() == Verdict::Look || dated && entry.verdict() == Verdict::New;
+            entry.set_errand(if look {
                 Errand::Header
             } else {
                 Errand::Nothing
-            };
+            });
         }
     }
 
@@ -88,8 +88,8 @@ impl Run {
                 if let Some(entry) = round.tables.listing.get_mut(at) {
                     // Made of less than the mail, it compares with nothing.
                     let whole = header.basis == Basis::Fields;
-                    entry.identity = whole.then_some(header.identity);
-                    entry.day = header.day;
+                    entry.set_identity(whole.then_some(header.identity));
+                    entry.set_day(header.day);
                 }
                 looking.at = at + 1;
             }
@@ -111,8 +111,8 @@ impl Run {
         }
         // A header alone does not make a mail: its size must agree as well.
         for entry in self.listing(round) {
-            let seen = entry.errand == Errand::Header && entry.identity.is_some();
-            entry.errand = if seen { Errand::Size } else { Errand::Nothing };
+            let seen = entry.errand() == Errand::Header && entry.identity().is_some();
+            entry.set_errand(if seen { Errand::Size } else { Errand::Nothing });
         }
         self.ask_sizes(round, Purpose::Judge)
     }
@@ -169,7 +169,7 @@ impl Run {
         let keeps = self.source.habit == Habit::Keeps;
         let listing = round.tables.listing.get_mut(..self.listed);
         for entry in listing.unwrap_or_default() {
-            let wanted = match (goal, entry.verdict) {
+            let wanted = match (goal, entry.verdict()) {
                 (Goal::Fetch(slot), verdict) => {
                     verdict == Verdict::Known(slot) || verdict == Verdict::Rekeyed(slot)
                 }
@@ -178,17 +178,17 @@ impl Run {
                     let again = row.filter(|row| row.lacks_copy());
                     // Its size is known already, where it was ever seen.
                     let size = again.map(|row| row.size).filter(|&size| size != 0);
-                    entry.size = size.or(entry.size);
+                    entry.set_size(size.or(entry.size()));
                     again.is_some()
                 }
                 (_, verdict) => verdict == Verdict::New,
             };
             found |= wanted;
-            entry.errand = if wanted {
+            entry.set_errand(if wanted {
                 Errand::Size
             } else {
                 Errand::Nothing
-            };
+            });
         }
         if matches!(goal, Goal::Fetch(_)) && !found {
             return Err(Failure::NotListed);
@@ -232,7 +232,7 @@ impl Run {
                 if let Ok(at) = listing.binary_search_by_key(&number, |entry| entry.number)
                     && let Some(entry) = listing.get_mut(at)
                 {
-                    entry.size = Some(u32::try_from(octets).unwrap_or(u32::MAX));
+                    entry.set_size(Some(u32::try_from(octets).unwrap_or(u32::MAX)));
                 }
                 Ok(Turn::Again)
             }
@@ -270,30 +270,30 @@ impl Run {
         let mut roomless = false;
         let listing = round.tables.listing.get_mut(..self.listed);
         for entry in listing.unwrap_or_default().iter_mut().rev() {
-            let (Errand::Size, Some(size)) = (entry.errand, entry.size) else {
+            let (Errand::Size, Some(size)) = (entry.errand(), entry.size()) else {
                 // What has no size was gone when it was asked for: the next listing tells.
-                entry.errand = Errand::Nothing;
+                entry.set_errand(Errand::Nothing);
                 continue;
             };
-            let again = !matches!(entry.verdict, Verdict::New | Verdict::Unjudged);
+            let again = !matches!(entry.verdict(), Verdict::New | Verdict::Unjudged);
             if again && !matches!(goal, Goal::Fetch(_)) {
                 // New mails come first.
                 continue;
             }
             let cost = round.mailbox.cost(size);
             let size = u64::from(size);
-            let skipped = first && is_skipped(start, today, entry.day);
+            let skipped = first && is_skipped(start, today, entry.day());
             // What was read at the desk before we saw it is not copied.
-            let fits = size <= left && (size <= share || cost <= own) && !skipped && !entry.seen;
+            let fits = size <= left && (size <= share || cost <= own) && !skipped && !entry.seen();
             // Nobody else's mail is given up for it, nor more of the ring taken than the share.
             roomless |= size > left || cost > own;
-            entry.errand = match goal {
+            entry.set_errand(match goal {
                 Goal::Fetch(_) => Errand::Copy,
                 _ if consumes => Errand::Nothing,
                 _ if fits => Errand::Copy,
                 _ => Errand::Header,
-            };
-            if entry.errand == Errand::Copy {
+            });
+            if entry.errand() == Errand::Copy {
                 left = left.saturating_sub(size);
                 share = share.saturating_sub(size);
                 own = own.saturating_sub(cost);
@@ -321,22 +321,25 @@ impl Run {
     fn choose_again<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>, mut left: u64) {
         let listing = round.tables.listing.get_mut(..self.listed);
         let listing = listing.unwrap_or_default();
-        if !listing.iter().any(|entry| entry.errand == Errand::Size) {
+        if !listing.iter().any(|entry| entry.errand() == Errand::Size) {
             return;
         }
         let mut room = round.mailbox.room();
-        for entry in listing.iter().filter(|entry| entry.errand == Errand::Copy) {
-            let cost = round.mailbox.cost(entry.size.unwrap_or(0));
+        for entry in listing
+            .iter()
+            .filter(|entry| entry.errand() == Errand::Copy)
+        {
+            let cost = round.mailbox.cost(entry.size().unwrap_or(0));
             room = room.saturating_sub(cost);
         }
         let again = listing.iter_mut().rev();
-        for entry in again.filter(|entry| entry.errand == Errand::Size) {
-            let size = entry.size.unwrap_or(u32::MAX);
+        for entry in again.filter(|entry| entry.errand() == Errand::Size) {
+            let size = entry.size().unwrap_or(u32::MAX);
             let (octets, cost) = (u64::from(size), round.mailbox.cost(size));
-            entry.errand = Errand::Nothing;
+            entry.set_errand(Errand::Nothing);
             if octets <= left && cost <= room {
                 (left, room) = (left - octets, room - cost);
-                entry.errand = Errand::Copy;
+                entry.set_errand(Errand::Copy);
             }
         }
     }
@@ -346,10 +349,10 @@ impl Run {
     fn keep_one<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
         self.probe = true;
         let listing = self.listing(round);
-        let probe = listing.iter().position(|e| e.errand == Errand::Copy);
+        let probe = listing.iter().position(|e| e.errand() == Errand::Copy);
         let later = listing.iter_mut().skip(probe.map_or(0, |at| at + 1));
         for entry in later {
-            entry.errand = Errand::Nothing;
+            entry.set_errand(Errand::Nothing);
         }
     }
 
@@ -360,9 +363,9 @@ impl Run {
             let Some(entry) = round.tables.listing.get_mut(at) else {
                 break;
             };
-            let gets_row = matches!(entry.errand, Errand::Copy | Errand::Header);
-            if entry.verdict == Verdict::New && gets_row {
-                entry.uid = Some(round.mailbox.fresh_uid());
+            let gets_row = matches!(entry.errand(), Errand::Copy | Errand::Header);
+            if entry.verdict() == Verdict::New && gets_row {
+                entry.set_uid(round.mailbox.fresh_uid());
             }
         }
     }
@@ -378,15 +381,15 @@ impl Run {
             let Some(&entry) = round.tables.listing.get(at) else {
                 break;
             };
-            if entry.errand != Errand::Header {
+            if entry.errand() != Errand::Header {
                 continue;
             }
-            let taken = if first && is_skipped(round.user.start, round.day, entry.day) {
+            let taken = if first && is_skipped(round.user.start, round.day, entry.day()) {
                 Taken::Full
             } else {
                 Taken::No
             };
-            let uid = entry.uid.unwrap_or_else(|| round.mailbox.fresh_uid());
+            let uid = entry.uid().unwrap_or_else(|| round.mailbox.fresh_uid());
             let row = self.row(round, &entry, uid, taken);
             match round.mailbox.enter(&row) {
                 Ok(slot) => {
@@ -467,5 +470,5 @@ fn is_skipped(start: Start, today: u16, day: Option<u16>) -> bool {
 
 /// Whether the size of an entry must be asked for.
 fn lacks_size(entry: &Listed) -> bool {
-    entry.errand == Errand::Size && entry.size.is_none()
+    entry.errand() == Errand::Size && entry.size().is_none()
 }

@@ -46,7 +46,7 @@ impl Run {
         }
         self.excess = Some(excess);
         for entry in self.listing(round) {
-            entry.errand = Errand::Size;
+            entry.set_errand(Errand::Size);
         }
         true
     }
@@ -57,7 +57,7 @@ impl Run {
             let entry = round.tables.listing.get(at).copied();
             let changed = entry.is_some_and(|entry| has_changed(round, &entry));
             if let Some(entry) = round.tables.listing.get_mut(at).filter(|_| changed) {
-                entry.errand = Errand::Header;
+                entry.set_errand(Errand::Header);
             }
         }
     }
@@ -71,7 +71,7 @@ impl Run {
             return;
         }
         let listing = round.tables.listing.get(..self.listed).unwrap_or_default();
-        let same = |entry: &&Listed| entry.identity.is_some() && has_changed(round, entry);
+        let same = |entry: &&Listed| entry.identity().is_some() && has_changed(round, entry);
         let inexact = listing.iter().filter(same).count() >= PROOFS;
         round
             .mailbox
@@ -81,7 +81,7 @@ impl Run {
 
 /// Octets of the row of `entry`, if it is known.
 fn known_size<M: Medium>(round: &Round<'_, '_, '_, M>, entry: &Listed) -> Option<u32> {
-    let Verdict::Known(slot) = entry.verdict else {
+    let Verdict::Known(slot) = entry.verdict() else {
         return None;
     };
     round.mailbox.ledger().row(slot).map(|row| row.size)
@@ -90,7 +90,7 @@ fn known_size<M: Medium>(round: &Round<'_, '_, '_, M>, entry: &Listed) -> Option
 /// Whether `entry` is listed with another size than its row has.
 fn has_changed<M: Medium>(round: &Round<'_, '_, '_, M>, entry: &Listed) -> bool {
     let known = known_size(round, entry);
-    let listed = known.zip(entry.size);
+    let listed = known.zip(entry.size());
     listed.is_some_and(|(known, listed)| known.abs_diff(listed) > LINE_END_OCTETS)
 }
 

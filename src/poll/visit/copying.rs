@@ -131,7 +131,7 @@ impl Copying {
                     body.octets += length as u64;
                     body.held = 0..length;
                     let entry = round.tables.listing.get(at);
-                    let announced = entry.and_then(|entry| entry.size).unwrap_or(0);
+                    let announced = entry.and_then(|entry| entry.size()).unwrap_or(0);
                     if body.octets > u64::from(announced) * LONGER_TIMES + LONGER_OCTETS {
                         return Err(Failure::Endless { announced });
                     }
@@ -203,7 +203,7 @@ impl Copying {
         let Some(&entry) = round.tables.listing.get(self.at) else {
             return Ok(false);
         };
-        let known = match entry.verdict {
+        let known = match entry.verdict() {
             Verdict::Known(slot) | Verdict::Rekeyed(slot) => round.mailbox.ledger().row(slot),
             _ => None,
         };
@@ -212,7 +212,7 @@ impl Copying {
             None => {
                 // A copy that no row can point at would only push others out of the ring.
                 match round.mailbox.make_room() {
-                    Ok(()) => entry.uid.unwrap_or_else(|| round.mailbox.fresh_uid()),
+                    Ok(()) => entry.uid().unwrap_or_else(|| round.mailbox.fresh_uid()),
                     Err(mailbox::Error::Busy) => return Ok(false),
                     Err(error) => return Err(Failure::Mailbox(error)),
                 }
@@ -289,7 +289,7 @@ impl Copying {
         let Some(&entry) = round.tables.listing.get(self.at) else {
             return Ok(Turn::Again);
         };
-        let announced = u64::from(entry.size.unwrap_or(0));
+        let announced = u64::from(entry.size().unwrap_or(0));
         if octets < announced && !self.believed(octets, announced, crc) {
             self.doubt(octets, crc);
             self.body = None;
@@ -339,14 +339,14 @@ impl Copying {
         let header = body.header.clone().finish();
         let octets = u32::try_from(body.octets).unwrap_or(u32::MAX);
         let place = body.copied.map(|copied| copied.place);
-        let renamed = match entry.verdict {
+        let renamed = match entry.verdict() {
             // Its header was not looked at: there is no TOP, or nothing had gone.
-            Verdict::New if entry.identity.is_none() => {
+            Verdict::New if entry.identity().is_none() => {
                 unlisted(run, round, header.identity, octets)
             }
             _ => None,
         };
-        let written = match entry.verdict {
+        let written = match entry.verdict() {
             _ if renamed.is_some() => rename(run, round, renamed, &entry),
             Verdict::Known(slot) | Verdict::Rekeyed(slot) => round
                 .mailbox
@@ -404,7 +404,7 @@ impl Copying {
     /// Entry `at` is dealt with.
     fn pass<M: Medium>(&mut self, run: &Run, round: &mut Round<'_, '_, '_, M>) {
         if let Some(entry) = run.listing(round).get_mut(self.at) {
-            entry.errand = Errand::Nothing;
+            entry.set_errand(Errand::Nothing);
         }
         self.at += 1;
     }
@@ -420,7 +420,7 @@ impl Copying {
             (self.at, self.asked) = (0, 0);
             for doubt in &self.doubts {
                 if let Some(entry) = run.listing(round).get_mut(doubt.at) {
-                    entry.errand = Errand::Copy;
+                    entry.set_errand(Errand::Copy);
                 }
             }
             return Some(Turn::Again);
@@ -471,7 +471,7 @@ fn rename<M: Medium>(
         run.account
     );
     round.mailbox.rekey(slot, entry.key)?;
-    let lan = Row::when_listed(entry.seen);
+    let lan = Row::when_listed(entry.seen());
     round.mailbox.set_lan(slot, lan, round.day)?;
     Ok(slot)
 }

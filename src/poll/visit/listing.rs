@@ -103,7 +103,8 @@ impl Run {
                     return Err(Failure::ListingTooLong { limit });
                 };
                 *entry = Listed::new(key, number);
-                (entry.seen, entry.size) = (seen, size);
+                entry.set_seen(seen);
+                entry.set_size(size);
                 self.listed += 1;
                 Ok(Turn::Again)
             }
@@ -169,7 +170,7 @@ impl Run {
         // A source that drops what is fetched does not list what we hold: one empty listing, or one
         // mail read at the desk between the two logins, was taken for a proof. Test it again.
         let held = |entry: &Listed| {
-            let Verdict::Known(slot) = entry.verdict else {
+            let Verdict::Known(slot) = entry.verdict() else {
                 return false;
             };
             let row = round.mailbox.ledger().row(slot);
@@ -219,7 +220,7 @@ impl Run {
             let Some(&entry) = round.tables.listing.get(at) else {
                 break;
             };
-            let (Verdict::Known(slot) | Verdict::Rekeyed(slot)) = entry.verdict else {
+            let (Verdict::Known(slot) | Verdict::Rekeyed(slot)) = entry.verdict() else {
                 continue;
             };
             let row = round.mailbox.ledger().row(slot);
@@ -227,7 +228,7 @@ impl Run {
                 // A tombstone that gave way to another's mail while the store was busy.
                 continue;
             }
-            let lan = Row::when_listed(entry.seen);
+            let lan = Row::when_listed(entry.seen());
             let written = round
                 .mailbox
                 .rekey(slot, entry.key)

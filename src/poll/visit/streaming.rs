@@ -130,8 +130,8 @@ impl Run {
         };
         let asked_for = [Verdict::Known(slot), Verdict::Rekeyed(slot)];
         let mut listing = self.listing(round).iter();
-        let entry = listing.find(|entry| asked_for.contains(&entry.verdict))?;
-        let octets = entry.size.filter(|&octets| octets > 0)?;
+        let entry = listing.find(|entry| asked_for.contains(&entry.verdict()))?;
+        let octets = entry.size().filter(|&octets| octets > 0)?;
         Some(State::Streaming(Streaming {
             number: entry.number,
             octets: octets.into(),

@@ -125,6 +125,8 @@ pub(super) struct Run {
     looked: bool,
     /// `Current` has been told.
     told: bool,
+    /// The window is being filled; else it is left to run low.
+    asking: bool,
     /// How the mailbox stood at the last whole listing of this run, where that can be compared.
     recalled: Option<Standing>,
     pub(super) source: SourceRecord,
@@ -204,6 +206,7 @@ impl<'a> Visit<'a> {
             listed: 0,
             looked: false,
             told: false,
+            asking: false,
             recalled: None,
             source: SourceRecord::default(),
             probe: false,
@@ -639,10 +642,14 @@ impl Run {
         request: Request<'_>,
     ) -> bool {
         let pipelines = self.capabilities.pipelining || self.client.pipelines();
-        if !pipelines && self.client.outstanding() > 0 {
+        let outstanding = self.client.outstanding();
+        if !pipelines && outstanding > 0 {
             return false;
         }
-        self.ask_if_room(round, request)
+        // Many at once, when few are left: each batch of requests is a turn on the wire.
+        self.asking |= outstanding <= self.client.window() / 4;
+        self.asking = self.asking && self.ask_if_room(round, request);
+        self.asking
     }
 
     pub(super) fn listing<'t, M: Medium>(

@@ -52,10 +52,10 @@ pub use status::{Capabilities, Expire, ResponseCode, Text};
 use listing::Line;
 use status::Status;
 
-/// Requests that may be outstanding. Sixteen `TOP` fill any LAN's round trip; the commands of a
-/// whole window are shorter than one segment of TCP, so that neither end can wait for the other
-/// with both its buffers full.
-pub const WINDOW: usize = 16;
+/// Requests that may be outstanding: so many that a visit, which asks for more when a quarter of
+/// them is left, seldom asks. The `TOP`s of a whole window are shorter than one segment of TCP, so
+/// that neither end can wait for the other with both its buffers full.
+pub const WINDOW: usize = 64;
 
 /// Longest status line, and longest line of a listing, in octets without CR LF. RFC 1939 §3
 /// allows 512; unique-ids of 300 octets have been seen.

@@ -162,6 +162,14 @@ impl Client {
         }
     }
 
+    /// Requests that may be outstanding.
+    pub(super) const fn window(&self) -> usize {
+        match self {
+            Self::Pop3(_) => pop3::WINDOW,
+            Self::Imap(_) => imap::WINDOW,
+        }
+    }
+
     /// Requests that have not ended yet.
     pub(super) fn outstanding(&self) -> usize {
         match self {

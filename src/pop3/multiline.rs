@@ -44,12 +44,12 @@ impl Stuffer {
         let mut written = 0;
         while let Some(rest) = input.get(read..).filter(|rest| !rest.is_empty()) {
             let stuffing = usize::from(rest.starts_with(b".") && self.place.starts_line());
-            // Up to the end of the line nothing is to be looked at: nearly every octet of a mail.
-            let line = rest.iter().position(|&octet| octet == b'\n');
             let room = output.get_mut(written..).unwrap_or_default();
-            let length = line
-                .map_or(rest.len(), |at| at + 1)
-                .min(room.len().saturating_sub(stuffing));
+            let fits = room.len().saturating_sub(stuffing);
+            let fits = rest.get(..fits).unwrap_or(rest);
+            // Up to the next line that begins with a dot nothing is to be looked at: nearly every
+            // octet of a mail.
+            let length = line_before_dot(fits).unwrap_or(fits.len());
             let (Some(from), Some(to)) = (
                 rest.get(..length).filter(|from| !from.is_empty()),
                 room.get_mut(..stuffing + length),

@@ -464,6 +464,7 @@ impl<M: Medium> Survey<'_, M> {
             geometry: self.geometry,
             segments: self.segments,
             cache: None,
+            sums: true,
         }
     }
 }

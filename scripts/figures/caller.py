@@ -49,6 +49,15 @@ class Caller:
         asking.join()
         return octets, time.monotonic() - start
 
+    def mails(self):
+        """What it gets, one after the other, without the dots that were put in."""
+        for number in range(1, self.count + 1):
+            self._connection.sendall(b"RETR %d\r\n" % number)
+            kept = []
+            self._until(lambda answer: answer.endswith(END), kept)
+            body = b"".join(kept).split(b"\r\n", 1)[1].removesuffix(b".\r\n")
+            yield (b"\r\n" + body).replace(b"\r\n.", b"\r\n")[2:]
+
     def quit(self):
         self._say("RSET")
         self._say("QUIT")

@@ -1,4 +1,4 @@
-"""Dovecot, the peer: a server of its own in a directory and at a port of its own."""
+"""Dovecot, the peer: a server of its own in a directory and at ports of its own."""
 
 import os
 import pwd
@@ -12,7 +12,7 @@ CONFIG = """\
 base_dir = {dir}/run
 state_dir = {dir}/state
 instance_name = ringmail-bench
-protocols = pop3
+protocols = {protocols}
 listen = 127.0.0.1
 log_path = {dir}/log
 ssl = no
@@ -44,6 +44,16 @@ service pop3-login {{
     port = 0
   }}
 }}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    address = 127.0.0.1
+    port = {imap_port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
 service anvil {{
   chroot =
 }}
@@ -53,7 +63,7 @@ service anvil {{
 class Dovecot:
     """Serves `mails` to alice, password alicepw."""
 
-    def __init__(self, directory, mails):
+    def __init__(self, directory, mails, protocols="pop3"):
         directory.mkdir()
         root = os.geteuid() == 0
         me = pwd.getpwuid(os.geteuid())
@@ -62,19 +72,23 @@ class Dovecot:
         maildir = directory / "home/alice/Maildir"
         for name in ("cur", "new", "tmp"):
             (maildir / name).mkdir(parents=True)
+        self._inbox = maildir / "cur"
+        self._owner = owner if root else None
         for number, mail in enumerate(mails):
-            (maildir / f"cur/{952336800 + number}.M{number}.bench:2,").write_bytes(mail)
+            self.put(number, mail)
         if root:
             for path, _, files in os.walk(directory / "home"):
                 for name in [path, *(os.path.join(path, file) for file in files)]:
                     os.chown(name, owner.pw_uid, owner.pw_gid)
         (directory / "passwd").write_text("alice:{PLAIN}alicepw\n")
-        self.port = free_port()
+        self.port, self.imap_port = free_port(), free_port()
         config = directory / "dovecot.conf"
         config.write_text(
             CONFIG.format(
                 dir=directory,
                 port=self.port,
+                imap_port=self.imap_port,
+                protocols=protocols,
                 uid=owner.pw_uid,
                 gid=owner.pw_gid,
                 users="" if root else names,
@@ -89,6 +103,22 @@ class Dovecot:
     def __exit__(self, *_):
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(PATIENCE)
+
+    def put(self, number, mail):
+        """Delivers a mail."""
+        path = self._file(number)
+        path.write_bytes(mail)
+        if self._owner:
+            os.chown(path, self._owner.pw_uid, self._owner.pw_gid)
+
+    def drop(self, number):
+        """As if it had been read at the desk and fetched away."""
+        # Its flags stand in the name: it may be marked as seen since.
+        for file in self._inbox.glob(self._file(number).name + "*"):
+            file.unlink()
+
+    def _file(self, number):
+        return self._inbox / f"{952336800 + number}.M{number}.bench:2,"
 
     def pss_kib(self):
         """Of all its processes."""

@@ -49,7 +49,7 @@ class Gateway:
 
     def __init__(self, directory, config, wrapper=(), size="256M"):
         self.state = directory / "state"
-        self.state.mkdir(parents=True)
+        self.state.mkdir(parents=True, exist_ok=True)
         text = directory / "ringmail.conf"
         text.write_text(f"hostname bench\nstore {directory}/ring size {size}\n{config}\n")
         command = [*wrapper, PROGRAM, "run", "--board", "host", "--console", "none"]

@@ -36,7 +36,7 @@ class Report:
 
     @staticmethod
     def _line(name, ours, bound, peer, verdict):
-        print(f"{name:<58} {ours:>14} {bound:>10} {peer:>22}  {verdict}".rstrip(), flush=True)
+        print(f"{name:<58} {ours:>14} {bound:>10} {peer:>44}  {verdict}".rstrip(), flush=True)
 
 
 def number(value):

@@ -167,6 +167,7 @@ impl Client {
         match self {
             Self::Pop3(_) => pop3::WINDOW,
             Self::Imap(_) => imap::WINDOW,
+            Self::Maildir(_) => 1,
         }
     }
 

@@ -35,10 +35,6 @@ const ALL_LINES: u32 = 99_999_999;
 
 /// The connection's engine.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there are four visits at the most, and no heap"
-)]
 pub(in crate::poll) enum Client {
     /// POP3.
     Pop3(pop3::Client),

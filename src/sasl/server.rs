@@ -41,7 +41,7 @@ pub struct Salts([u8; 32]);
 impl Salts {
     /// Takes `key` from the machine's entropy.
     #[must_use]
-    pub fn new(key: [u8; 32]) -> Self {
+    pub const fn new(key: [u8; 32]) -> Self {
         Self(key)
     }
 

@@ -108,6 +108,8 @@ pub(super) enum Rule {
     SummaryCloses,
     /// A summary belongs to its segment.
     SummaryOfSegment,
+    /// A summary is no older than the header of its segment.
+    SummaryEpoch,
     /// After the index was rebuilt, nothing is logged before a snapshot holds it.
     RebuiltFirst,
     /// Copies that go on in a segment are evicted with it.
@@ -132,7 +134,7 @@ pub(super) const fn defence(_: Rule) -> bool {
 
 /// All of them.
 #[cfg(test)]
-pub(super) const RULES: [Rule; 56] = [
+pub(super) const RULES: [Rule; 57] = [
     Rule::FormatSync,
     Rule::MountSync,
     Rule::CommitSync,
@@ -182,6 +184,7 @@ pub(super) const RULES: [Rule; 56] = [
     Rule::SummaryRoom,
     Rule::SummaryCloses,
     Rule::SummaryOfSegment,
+    Rule::SummaryEpoch,
     Rule::RebuiltFirst,
     Rule::Continued,
     Rule::UnderWay,

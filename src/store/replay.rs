@@ -285,6 +285,12 @@ impl<M: Medium> Survey<'_, M> {
         if end.sequence != sequence && defence(Rule::SummaryOfSegment) {
             return None;
         }
+        // A cut may have left the summary of a life whose header it took; the next life has given
+        // the same segment the same sequence.
+        let header = self.segment_header(segment, 0, &mut octets);
+        if header.is_none_or(|header| end.epoch < header.epoch) && defence(Rule::SummaryEpoch) {
+            return None;
+        }
         let items = self.summary.get_mut(..length as usize)?;
         let at = ring::summary_at(self.geometry, length);
         let at = ring::offset_at(self.geometry, segment, at);

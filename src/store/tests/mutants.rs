@@ -13,7 +13,7 @@ use crate::store::defence::mutant::leave_out;
 use crate::store::defence::{RULES, Rule};
 
 /// The proofs, fast ones first.
-const PROOFS: [(&str, fn()); 28] = [
+const PROOFS: [(&str, fn()); 29] = [
     ("layout", || {
         layout::superblock();
         layout::record();
@@ -31,6 +31,10 @@ const PROOFS: [(&str, fn()); 28] = [
     (
         "hole",
         power_cut::what_a_cut_left_beyond_a_hole_does_not_come_back,
+    ),
+    (
+        "lost_life",
+        power_cut::no_unit_that_is_left_of_a_lost_life_takes_anything_from_the_next,
     ),
     (
         "foreign",

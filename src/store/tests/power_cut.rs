@@ -243,6 +243,49 @@ pub(super) fn what_a_cut_left_beyond_a_hole_does_not_come_back() {
     check_image(&mut memory, &end, &outcome, &truth);
 }
 
+#[test]
+pub(super) fn no_unit_that_is_left_of_a_lost_life_takes_anything_from_the_next() {
+    // One life fills all segments, and the cut leaves but one unit of that: a record, say, or the
+    // summary of a segment that has no header. The next life gives its segments the same numbers.
+    let mut memory = Memory::new();
+    // Its pages have room for items beside the copies.
+    let (geometry, unit) = layouts()[2];
+    let base = formatted(&geometry);
+    let lost = session(
+        &mut memory,
+        base.clone().with_trace(),
+        Ledger::default(),
+        &[Store(vec![(0, 3000)])],
+    );
+    let mut replay = Replay::new(&base, &lost, unit);
+    let (mut before, mut units, mut at) = (Vec::new(), Vec::new(), 0);
+    while replay.step() {
+        let touched = replay.units();
+        if touched.len() > units.len() {
+            (before, units, at) = (replay.image.clone(), touched, replay.at);
+        }
+    }
+    assert!(units.len() > 4 * 3, "{} units", units.len());
+    for lone in units {
+        let mut left = before.clone();
+        lone.put(&mut left, Piece::New);
+        let found = check_image(&mut memory, &left, &lost, &truth(&lost.marks, at));
+        let left = SimMedium::from_image(left).with_unit(unit);
+        for length in (0..2000).step_by(50) {
+            let script = [Store(vec![(0, length)]), Drain, Store(vec![(1, 60)])];
+            let next = session(&mut memory, left.clone(), found.clone(), &script);
+            let last = next.ledger.history.len() - 1;
+            let truth = Mark {
+                trace: 0,
+                acked: last,
+                logged: last,
+                config: (0, 0),
+            };
+            check_image(&mut memory, next.medium.image(), &next, &truth);
+        }
+    }
+}
+
 fn base_ledger() -> Ledger {
     let mut ledger = Ledger::default();
     ledger.rows[9].value = 9;

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! What a caller gets of a mail that was read at the desk is made while it is read: see
-//! [`mark`](super::mark), [`notice`](super::notice). Nothing of it is stored.
+//! `mark`, `notice`. Nothing of it is stored.
 //!
 //! Deviation: a message without a copy is listed with the LAN server's figure of its size, which
 //! may be wrong; for all others it is exact (RFC 1939 §11).

@@ -81,7 +81,8 @@ impl Switchboard {
             overloaded_until: None,
             dce: Dce::new(options.clone()),
             call: None,
-            partings: Vec::new(),
+            // No call takes from the heap, not even one that is slow to end.
+            partings: Vec::with_capacity(PARTINGS),
             lan: options.dial.then(|| LinuxLan::new(reactor)),
             dialling: None,
             options,

@@ -102,7 +102,9 @@ fn a_silent_time_server_is_told_of_once_and_asked_ever_more_rarely() {
         assert!(shown.contains("kept by its own system"), "{shown}");
         let shown = say(on, "clock set 2026-01-31 13:45");
         assert!(shown.contains("set by its own system"), "{shown}");
-        let shown = say(on, "reboot");
+        // Not saved: it is asked back once.
+        let shown = say(on, "reboot\rreboot");
+        assert!(shown.contains("say reboot again"), "{shown}");
         assert!(shown.contains("restarted by its own system"), "{shown}");
     });
 }

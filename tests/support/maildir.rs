@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
@@ -85,7 +86,9 @@ impl Maildir {
         fs::rename(self.find(name), unread).unwrap();
     }
 
-    /// Makes the server forget its numbers, as when they are lost: its own files go.
+    /// Makes the server forget its numbers, as when they are lost: its own files go. It would
+    /// count the seconds for its next `UIDVALIDITY`, and might come to the one it had: so another
+    /// is put there.
     pub(crate) fn forget_numbers(&self) {
         for entry in fs::read_dir(&self.path).unwrap() {
             let path = entry.unwrap().path();
@@ -93,6 +96,10 @@ impl Maildir {
                 fs::remove_file(path).unwrap();
             }
         }
+        let list = self.path.join("dovecot-uidlist");
+        fs::write(&list, "3 V1000000 N1\n").unwrap();
+        let owner = fs::metadata(&self.path).unwrap();
+        std::os::unix::fs::chown(&list, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
 
     /// Names of the mails in it, without flags, oldest first.

@@ -464,7 +464,6 @@ impl<M: Medium> Survey<'_, M> {
             geometry: self.geometry,
             segments: self.segments,
             cache: None,
-            sums: true,
         }
     }
 }

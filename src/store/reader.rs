@@ -17,10 +17,8 @@ use super::{Store, Stored, octets};
 /// Headers looked at in one call: where one slow and many fast writers wrote side by side, the
 /// next chunk may be far away.
 const HEADERS: usize = 256;
-/// What is read at once: most mails whole, and the beginnings of their successors with them.
-pub(super) const CACHE_OCTETS: usize = 64 * 1024;
-/// The least of a copy that is read at once where it begins: a mail of 4 KiB with its headers.
-const BEGINNING_OCTETS: usize = 8 * 1024;
+/// What is read at once where a copy begins: a mail of 4 KiB with its headers, wherever it lies.
+pub(super) const CACHE_OCTETS: usize = 8 * 1024;
 
 /// A cursor over one copy. It may be kept, copied and dropped at will; whether the copy still
 /// stands is seen at each reading.
@@ -88,8 +86,6 @@ impl<M: Medium> Store<'_, M> {
         mut budget: usize,
     ) -> Option<Result<Stored, Damaged>> {
         let (mut shelf, scratch) = self.shelf_and_scratch();
-        // The sum of the whole covers what those of its chunks do.
-        shelf.sums = false;
         while budget > 0 {
             let length = scratch.len().min(budget);
             let piece = scratch.get_mut(..length)?;
@@ -165,7 +161,6 @@ impl<M: Medium> Store<'_, M> {
             geometry: &self.geometry,
             segments: self.segments,
             cache: Some((&mut self.cache, &mut self.buffers.cache)),
-            sums: true,
         };
         (shelf, &mut self.buffers.scratch)
     }
@@ -183,8 +178,7 @@ impl Reader {
     }
 }
 
-/// What was read last: most copies are verified and sent from it, and a long one is read in pieces
-/// as long as it.
+/// What was read last at the beginning of a copy: a small one is verified and sent from it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cache {
     at: u64,
@@ -205,8 +199,6 @@ pub(super) struct Shelf<'s, M> {
     pub(super) geometry: &'s Geometry,
     pub(super) segments: &'s [Segment],
     pub(super) cache: Option<(&'s mut Cache, &'s mut [u8; CACHE_OCTETS])>,
-    /// Whether chunks that are read in order are checked.
-    pub(super) sums: bool,
 }
 
 impl<M: Medium> Shelf<'_, M> {
@@ -285,14 +277,14 @@ impl<M: Medium> Shelf<'_, M> {
         let buf = buf.get_mut(..length).unwrap_or_default();
         let content = reader.offset + HEADER_OCTETS + u32::from(record.head);
         self.fetch(reader.segment, content + within, buf)?;
-        if within == 0 && self.sums {
+        if within == 0 {
             let mut head = [0; HEAD_MAX as usize];
             let head = head.get_mut(..usize::from(record.head)).unwrap_or_default();
             self.fetch(reader.segment, reader.offset + HEADER_OCTETS, head)?;
             reader.read = Some((0, self.key.start().update(head)));
         }
         reader.read = match reader.read {
-            Some((at, sum)) if at == within && self.sums => {
+            Some((at, sum)) if at == within => {
                 Some((within + octets::size(buf.len()), sum.update(buf)))
             }
             Some(_) | None => None,
@@ -344,52 +336,18 @@ impl<M: Medium> Shelf<'_, M> {
 
     /// Reads what stands at the beginning of a copy, once for all that is asked of it.
     fn look_ahead(&mut self, segment: u32, offset: u32) {
-        let rest = self.geometry.segment.saturating_sub(offset) as usize;
-        self.keep(segment, offset, rest.min(BEGINNING_OCTETS));
-    }
-
-    /// Sees to it that these octets are kept: reads little where something new begins, and much
-    /// where reading goes on, behind what is kept while there is room.
-    fn keep(&mut self, segment: u32, offset: u32, length: usize) {
-        if self.held(segment, offset, length).is_some() {
-            return;
-        }
         let at = ring::offset_at(self.geometry, segment, offset);
-        let end = at + u64::from(self.geometry.segment.saturating_sub(offset));
+        let rest = self.geometry.segment.saturating_sub(offset) as usize;
         let Some((cache, octets)) = &mut self.cache else {
             return;
         };
-        let kept_to = cache.at + cache.length as u64;
-        let goes_on = cache.length > 0 && (cache.at..=kept_to).contains(&at);
-        let fits = at - cache.at.min(at) + length as u64 <= CACHE_OCTETS as u64;
-        let most = if goes_on && fits {
-            CACHE_OCTETS
-        } else {
-            // It begins anew.
-            (cache.at, cache.length) = (at, 0);
-            if goes_on {
-                CACHE_OCTETS
-            } else {
-                BEGINNING_OCTETS
-            }
-        };
-        let from = cache.at + cache.length as u64;
-        let room = octets.get_mut(cache.length..most).unwrap_or_default();
-        let rest = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX);
-        let piece = room.get_mut(..rest.min(room.len())).unwrap_or_default();
-        // What cannot be read at once may be read in pieces.
-        match self.medium.read(from, piece) {
-            Ok(()) => cache.length += piece.len(),
-            Err(_) => cache.length = 0,
+        if cache.length > 0 && cache.at == at {
+            return;
         }
-    }
-
-    /// What was read of these octets, if all were.
-    fn held(&self, segment: u32, offset: u32, length: usize) -> Option<&[u8]> {
-        let (cache, octets) = self.cache.as_ref()?;
-        let at = ring::offset_at(self.geometry, segment, offset);
-        let from = usize::try_from(at.checked_sub(cache.at)?).ok()?;
-        octets.get(..cache.length)?.get(from..)?.get(..length)
+        let piece = octets.get_mut(..rest.min(CACHE_OCTETS)).unwrap_or_default();
+        cache.at = at;
+        // What cannot be read at once may be read in pieces.
+        cache.length = self.medium.read(at, piece).map_or(0, |()| piece.len());
     }
 
     pub(super) fn fetch(
@@ -398,12 +356,17 @@ impl<M: Medium> Shelf<'_, M> {
         offset: u32,
         buf: &mut [u8],
     ) -> Result<(), Damaged> {
-        self.keep(segment, offset, buf.len());
-        if let Some(held) = self.held(segment, offset, buf.len()) {
+        let at = ring::offset_at(self.geometry, segment, offset);
+        if let Some((cache, octets)) = &self.cache
+            && let Some(from) = at.checked_sub(cache.at)
+            && let Ok(from) = usize::try_from(from)
+            && let Some(held) = octets
+                .get(..cache.length)
+                .and_then(|held| held.get(from..)?.get(..buf.len()))
+        {
             buf.copy_from_slice(held);
             return Ok(());
         }
-        let at = ring::offset_at(self.geometry, segment, offset);
         self.medium.read(at, buf).map_err(|_| Damaged::Unreadable)
     }
 }

@@ -99,7 +99,7 @@ impl Maildir {
         let list = self.path.join("dovecot-uidlist");
         fs::write(&list, "3 V1000000 N1\n").unwrap();
         let owner = fs::metadata(&self.path).unwrap();
-        std::os::unix::fs::chown(&list, Some(owner.uid()), Some(owner.gid())).unwrap();
+        chown(&list, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
 
     /// Names of the mails in it, without flags, oldest first.

@@ -11,8 +11,7 @@ use heapless::String;
 use crate::config::{Config, LINE_OCTETS, Scheme, Secrets, TEXT_OCTETS, User, saved};
 use crate::console::command::{Command, Show};
 use crate::console::{Answers, Line as Answer};
-use crate::mailbox::ledger::Habit;
-use crate::mailbox::{Error, Lan, Row, Taken};
+use crate::mailbox::{Error, Habit, Lan, Row, Taken};
 use crate::poll::schedule::Standing;
 use crate::store::{StoreError, Ticket, Usage};
 

@@ -14,9 +14,10 @@ use crate::identity::Identity;
 use crate::reconcile::Key;
 use crate::store::Place;
 
+use super::account::{Habit, SourceRecord};
 use super::calls::{CallRecord, RECORD_OCTETS};
 use super::failures::COUNTERS;
-use super::ledger::{Habit, Ledger, SourceRecord};
+use super::ledger::Ledger;
 use super::row::{Lan, Row, Taken};
 
 /// Version of the form of the entries; carried in the first octet of every journal entry and

@@ -1,126 +1,45 @@
-//! The table of rows of all users, in memory that is lent to it.
-//!
-//! Rows stay in their slots for life, packed: 31 octets each, see [`packed`](super::packed). A
-//! hash index finds the rows of a key: one head for some rows, and chains through the rows'
-//! links. With 2^15 heads for 200,000 rows that is 31.7 octets a row all told.
-//!
-//! ```text
-//! head --> last row of the chain --> first --> second --> ... --> last
-//! ```
-//!
-//! A chain is a ring, and its head names the last: so a row is put in at the end at once, rows of
-//! equal keys are found in the order they came, and taken out in that order at once, however many
-//! there are. Vacant slots below the highest in use are chained both ways.
+//! What the gateway knows: the rows of all users, the accounts they belong to, and some counters.
 //!
 //! Nothing here touches the medium: [`super::Mailbox`] writes each change down before it makes it
 //! here.
 
-use heapless::{Deque, Vec};
+use heapless::Deque;
 
 use crate::config::{Name, USERS};
 use crate::reconcile::{Key, Known, Standing};
 use crate::store::{Extent, Index, Stored};
 
+use super::account::Account;
 use super::calls::{CallLog, CallRecord};
 use super::failures::Failures;
 use super::index::{self, Entry, FORMAT};
-use super::packed::{CALLS_SLACK, DAYS_SLACK, Frame, SLOT_LIMIT, Slot, UID_LIMIT};
+use super::packed::{Frame, Slot, UID_LIMIT};
 use super::row::{Lan, Row, Taken};
+use super::table::Table;
+use super::tombstones::{Pins, Tombstones};
 
 /// Rows of one commit whose copies must be looked at after a cut: some visits' batches. Those
 /// beyond lose their copy at once, and are fetched again.
 const DOUBTFUL: usize = 64;
 
-/// Tombstones that one walk over the table finds: so many rows may be entered into a full ledger
-/// before the next walk.
-const TOMBSTONES: usize = 256;
-
 /// UIDs passed over when the index was rebuilt: more rows than there may be had one without a copy.
 const LOST_UIDS: u32 = 1 << 20;
-
-/// What a head holds where its chain is empty; else it holds a slot plus one. So memory that the
-/// system gives zeroed need not be touched before it is used.
-const NONE: u32 = 0;
-
-/// What the gateway remembers of a user besides the rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Account {
-    /// The user's name; empty: the account is free.
-    pub name: Name,
-    /// What is known of the source's habits.
-    pub source: SourceRecord,
-    /// What is known of its sizes. Not written down: to learn it again costs one `LIST`.
-    pub sizes: Sizes,
-}
-
-/// How far a source's sizes agree with those of the rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sizes {
-    /// Octets that `STAT` says more than the rows have in all, when each was looked at last.
-    pub excess: i64,
-    /// Its sizes differ from those of the mails: what they say of a change means nothing.
-    pub inexact: bool,
-}
-
-/// What is known of a source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SourceRecord {
-    /// Hash of its URL and login: another one is another source.
-    pub fingerprint: u64,
-    /// Whether a first listing has been believed and committed (design 2.11).
-    pub visited: bool,
-    /// Whether it keeps what is fetched (design 2.4).
-    pub habit: Habit,
-}
-
-/// Whether a source keeps what is fetched from it (design 2.4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Habit {
-    /// Nobody has tried.
-    #[default]
-    Untested,
-    /// What was fetched was listed at the next login.
-    Keeps,
-    /// What was fetched was not listed any more.
-    Consumes,
-}
 
 /// The table of rows, the accounts they belong to, and the log of calls.
 #[derive(Debug)]
 pub struct Ledger<'a> {
-    slots: &'a mut [Slot],
-    /// The last slot of each chain, plus one; a power of two of them.
-    heads: &'a mut [u32],
-    /// One more than the highest slot in use.
-    used: u32,
-    rows: u32,
-    /// So many rows at most.
-    limit: u32,
-    /// The first vacant slot below `used`.
-    free: Option<u32>,
+    table: Table<'a>,
     accounts: [Account; USERS],
     next_uid: u32,
-    /// What days and calls of packed rows are read by.
-    frame: Frame,
-    /// The frame when the rows were last aged.
-    aged: Frame,
     failures: Failures,
-    /// Users with an open maildrop: one bit each. Their copies are pinned.
-    pinned: u32,
+    /// Users with an open maildrop: their copies stay.
+    pins: Pins,
     /// Rows whose copies may not be whole: named by the last group of a journal that was cut.
     doubtful: Deque<u32, DOUBTFUL>,
-    /// The rows that may go when room is needed, the first to go last; or none is known.
-    tombstones: Vec<(Rank, u32), TOMBSTONES>,
-    /// No row may go, as far as the last walk saw.
-    barren: bool,
+    tombstones: Tombstones,
     /// The latest calls.
     log: CallLog<'a>,
-    #[cfg(test)]
-    walks: u32,
 }
-
-/// The order in which tombstones go: not taken before taken, then the oldest.
-type Rank = (bool, u16);
 
 /// The ledger has no free slot, or no UID is left to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,33 +49,15 @@ impl<'a> Ledger<'a> {
     /// An empty ledger over lent memory: `slots` all vacant, `heads` all zero and best a power of
     /// two, an eighth to a fourth of the slots; what does not fit is left unused.
     pub fn new(slots: &'a mut [Slot], heads: &'a mut [u32]) -> Self {
-        let size = heads.len().checked_ilog2().map_or(0, |bits| 1 << bits);
-        let heads = heads.get_mut(..size).unwrap_or_default();
-        let fit = if heads.is_empty() {
-            0
-        } else {
-            slots.len().min(SLOT_LIMIT as usize)
-        };
-        let slots = slots.get_mut(..fit).unwrap_or_default();
         Self {
-            limit: u32::try_from(fit).unwrap_or(0),
-            slots,
-            heads,
-            used: 0,
-            rows: 0,
-            free: None,
+            table: Table::new(slots, heads),
             accounts: core::array::from_fn(|_| Account::default()),
             next_uid: 0,
-            frame: Frame::default(),
-            aged: Frame::default(),
             failures: Failures::new(),
-            pinned: 0,
+            pins: Pins::default(),
             doubtful: Deque::new(),
-            tombstones: Vec::new(),
-            barren: false,
+            tombstones: Tombstones::default(),
             log: CallLog::default(),
-            #[cfg(test)]
-            walks: 0,
         }
     }
 
@@ -169,7 +70,7 @@ impl<'a> Ledger<'a> {
 
     /// Keeps the ledger at `rows` rows, if there is room for more: as many as its snapshot holds.
     pub fn limit(&mut self, rows: u32) {
-        self.limit = self.limit.min(rows);
+        self.table.limit(rows);
     }
 
     /// The slot the next row will get.
@@ -177,79 +78,41 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// [`Full`] if there is none.
     pub fn vacancy(&self) -> Result<u32, Full> {
-        if self.rows >= self.limit || self.next_uid >= UID_LIMIT {
+        if self.next_uid >= UID_LIMIT {
             return Err(Full);
         }
-        match self.free {
-            Some(slot) => Ok(slot),
-            None if (self.used as usize) < self.slots.len() => Ok(self.used),
-            None => Err(Full),
-        }
+        self.table.vacancy().ok_or(Full)
     }
 
     /// The row that may go when room is needed: one that has gone from the LAN server, not taken
     /// before taken, the oldest first. Rows of an open maildrop stay.
-    ///
-    /// One walk over the table finds some hundred of them; so that entering many rows into a full
-    /// ledger takes time in proportion.
     pub fn oldest_tombstone(&mut self) -> Option<u32> {
-        loop {
-            if self.tombstones.is_empty() && !self.barren {
-                self.find_tombstones();
-            }
-            let &(rank, slot) = self.tombstones.last()?;
-            if self.row(slot).and_then(|row| self.rank(&row)) == Some(rank) {
-                return Some(slot);
-            }
-            // It has gone, or is something else by now.
-            self.tombstones.pop();
-        }
+        self.tombstones.oldest(&self.table, self.pins)
     }
 
     /// Puts `row` into `slot`, whatever was there. Slots beyond the table are ignored: a smaller
     /// table than the one that was saved shows fewer rows.
     pub fn put(&mut self, slot: u32, row: Row) {
-        if slot as usize >= self.slots.len() {
+        if !self.table.has(slot) {
             return;
         }
-        self.remove(slot);
         self.see(&row);
-        let Some(packed) = Slot::pack(&row, self.frame) else {
+        if self.table.put(slot, &row).is_none() {
             log::error!("row {slot}: a UID or a user beyond any; left out");
             return;
-        };
-        self.claim(slot);
-        self.next_uid = self.next_uid.max(row.uid.saturating_add(1));
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = packed;
         }
-        self.rows += 1;
-        self.link(slot);
-        self.entomb(&row);
+        self.next_uid = self.next_uid.max(row.uid.saturating_add(1));
+        self.tombstones.note(&row, self.pins);
     }
 
     /// Removes the row in `slot`, if there is one.
     pub fn remove(&mut self, slot: u32) {
-        if !self.slot(slot).is_taken() {
-            return;
-        }
-        self.unlink(slot);
-        self.release(slot);
-        self.rows -= 1;
+        self.table.remove(slot);
     }
 
     /// Gives the row in `slot` another key.
     pub fn rekey(&mut self, slot: u32, key: Key) {
-        let Some(row) = self.row(slot) else {
-            return;
-        };
-        self.unlink(slot);
-        if let Some(packed) = Slot::pack(&Row { key, ..row }, self.frame)
-            && let Some(place) = self.slots.get_mut(slot as usize)
-        {
-            *place = packed;
-        }
-        self.link(slot);
+        self.table.rekey(slot, key);
     }
 
     /// Changes the facts of the row in `slot`, if there is one. Its key and user stay.
@@ -261,46 +124,36 @@ impl<'a> Ledger<'a> {
         change(&mut row);
         (row.key, row.user, row.uid) = (key, user, uid);
         self.see(&row);
-        let link = self.slot(slot).link();
-        if let Some(mut packed) = Slot::pack(&row, self.frame)
-            && let Some(place) = self.slots.get_mut(slot as usize)
-        {
-            packed.set_link(link);
-            *place = packed;
-        }
-        self.entomb(&row);
+        self.table.rewrite(slot, &row);
+        self.tombstones.note(&row, self.pins);
     }
 
     /// The row in `slot`.
     #[must_use]
     pub fn row(&self, slot: u32) -> Option<Row> {
-        self.slot(slot).row(self.frame)
+        self.table.row(slot)
     }
 
     /// All rows of `user` with their slots.
     pub fn rows_of(&self, user: u8) -> impl Iterator<Item = (u32, Row)> {
-        let slots = (0..).zip(self.used_slots());
-        slots
-            .filter(move |(_, slot)| slot.user() == user)
-            .filter_map(|(at, slot)| Some((at, slot.row(self.frame)?)))
+        self.table.rows_of(user)
     }
 
     /// All rows with their slots.
     pub fn rows(&self) -> impl Iterator<Item = (u32, Row)> {
-        let slots = (0..).zip(self.used_slots());
-        slots.filter_map(|(at, slot)| Some((at, slot.row(self.frame)?)))
+        self.table.rows()
     }
 
     /// How many rows there are, and how many there may be.
     #[must_use]
     pub fn fill(&self) -> (u32, u32) {
-        (self.rows, self.limit)
+        self.table.fill()
     }
 
     /// One more than the highest slot in use.
     #[must_use]
     pub fn used(&self) -> u32 {
-        self.used
+        self.table.used()
     }
 
     /// A UID counter that was never given out before.
@@ -324,16 +177,16 @@ impl<'a> Ledger<'a> {
     /// The number of the latest call that took anything.
     #[must_use]
     pub fn calls(&self) -> u32 {
-        self.frame.calls
+        self.table.frame().calls
     }
 
     /// Takes note of call `number`.
     pub fn raise_calls(&mut self, number: u32) {
-        if number > self.frame.calls {
-            let calls = number;
+        let frame = self.table.frame();
+        if number > frame.calls {
             self.move_on(Frame {
-                calls,
-                ..self.frame
+                calls: number,
+                ..frame
             });
         }
     }
@@ -341,26 +194,23 @@ impl<'a> Ledger<'a> {
     /// The newest day that was seen; what a snapshot must keep.
     #[must_use]
     pub fn today(&self) -> u16 {
-        self.frame.today
+        self.table.frame().today
     }
 
     /// Takes note of a day; 0 is none.
     pub fn raise_day(&mut self, today: u16) {
-        if today > self.frame.today {
-            self.move_on(Frame {
-                today,
-                ..self.frame
-            });
+        let frame = self.table.frame();
+        if today > frame.today {
+            self.move_on(Frame { today, ..frame });
         }
     }
 
     /// The clock was wrong, and `today` is right: what was dated later is of today.
     pub fn turn_back(&mut self, today: u16) {
-        if today != 0 && today < self.frame.today {
-            self.reframe(Frame {
-                today,
-                ..self.frame
-            });
+        let frame = self.table.frame();
+        if today != 0 && today < frame.today {
+            self.table.reframe(Frame { today, ..frame });
+            self.tombstones.forget();
         }
     }
 
@@ -412,21 +262,17 @@ impl<'a> Ledger<'a> {
 
     /// Pins the copies of `user` (its maildrop is open), or lets them go again.
     pub fn pin(&mut self, user: u8, pinned: bool) {
-        let bit = 1_u32.checked_shl(u32::from(user)).unwrap_or(0);
-        if pinned {
-            self.pinned |= bit;
-        } else {
-            self.pinned &= !bit;
+        self.pins.set(user, pinned);
+        if !pinned {
             // Its tombstones may go again, and be older than those that were found.
-            self.tombstones.clear();
-            self.barren = false;
+            self.tombstones.forget();
         }
     }
 
     /// Whether the copies of `user` are pinned.
     #[must_use]
     pub fn is_pinned(&self, user: u8) -> bool {
-        self.pinned & 1_u32.checked_shl(u32::from(user)).unwrap_or(0) != 0
+        self.pins.holds(user)
     }
 
     /// The rows of `user` as a listing is compared with them.
@@ -451,7 +297,7 @@ impl<'a> Ledger<'a> {
         let is_same = |slot: u32| self.row(slot).is_some_and(|known| known.uid == row.uid);
         of_key
             .find(|&slot| is_same(slot))
-            .or_else(|| (0..self.used).find(|&slot| is_same(slot)))
+            .or_else(|| (0..self.used()).find(|&slot| is_same(slot)))
     }
 
     /// The copy of `slot` may not be whole.
@@ -459,56 +305,6 @@ impl<'a> Ledger<'a> {
         if self.doubtful.push_back(slot).is_err() {
             self.change(slot, |row| row.copy = None);
         }
-    }
-
-    /// What may go when room is needed, and in which order.
-    fn rank(&self, row: &Row) -> Option<Rank> {
-        // A row of day 0 came while no clock was trusted: nobody knows its age.
-        let age = row.since.wrapping_sub(1);
-        let gone = row.lan == Lan::Absent && !self.is_pinned(row.user);
-        gone.then_some((row.taken == Taken::Full, age))
-    }
-
-    /// A row was written: if it goes before those that were found, they are not the first any
-    /// more.
-    fn entomb(&mut self, row: &Row) {
-        let Some(rank) = self.rank(row) else {
-            return;
-        };
-        self.barren = false;
-        if self
-            .tombstones
-            .first()
-            .is_some_and(|&(youngest, _)| rank < youngest)
-        {
-            self.tombstones.clear();
-        }
-    }
-
-    /// Finds the tombstones that go first.
-    fn find_tombstones(&mut self) {
-        #[cfg(test)]
-        {
-            self.walks += 1;
-        }
-        let mut found: Vec<(Rank, u32), TOMBSTONES> = Vec::new();
-        for (slot, row) in self.rows() {
-            let Some(rank) = self.rank(&row) else {
-                continue;
-            };
-            let place = (rank, slot);
-            if found.is_full() {
-                if found.first().is_some_and(|&youngest| youngest <= place) {
-                    continue;
-                }
-                found.remove(0);
-            }
-            // The oldest last. There is room: the youngest has gone.
-            let at = found.partition_point(|&other| other > place);
-            let _ = found.insert(at, place);
-        }
-        self.barren = found.is_empty();
-        self.tombstones = found;
     }
 
     /// Takes note of the day and the call of a row.
@@ -519,157 +315,10 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// The newest day or call is another; rows that could be misread by it are aged first.
     fn move_on(&mut self, frame: Frame) {
-        let days = frame.today.saturating_sub(self.aged.today);
-        let calls = frame.calls.saturating_sub(self.aged.calls);
-        if days > DAYS_SLACK || calls > CALLS_SLACK {
-            self.reframe(frame);
-        } else {
-            self.frame = frame;
+        if self.table.move_on(frame) {
+            self.tombstones.forget();
         }
-    }
-
-    fn reframe(&mut self, frame: Frame) {
-        for slot in self.slots.iter_mut().take(self.used as usize) {
-            let Some(row) = slot.row(self.frame) else {
-                continue;
-            };
-            if let Some(mut packed) = Slot::pack(&row, frame) {
-                packed.set_link(slot.link());
-                *slot = packed;
-            }
-        }
-        (self.frame, self.aged) = (frame, frame);
-        self.tombstones.clear();
-    }
-
-    fn slot(&self, slot: u32) -> Slot {
-        let slot = self.slots.get(slot as usize);
-        slot.copied().unwrap_or(Slot::VACANT)
-    }
-
-    fn used_slots(&self) -> &[Slot] {
-        self.slots.get(..self.used as usize).unwrap_or_default()
-    }
-
-    fn set_link(&mut self, slot: u32, link: Option<u32>) {
-        if let Some(slot) = self.slots.get_mut(slot as usize) {
-            slot.set_link(link);
-        }
-    }
-
-    /// Takes `slot` off the vacant ones.
-    fn claim(&mut self, slot: u32) {
-        if slot >= self.used {
-            // Slots that are skipped become vacant ones.
-            let first = core::mem::replace(&mut self.used, slot + 1);
-            for between in first..slot {
-                self.release(between);
-            }
-            return;
-        }
-        let vacant = self.slot(slot);
-        match vacant.before() {
-            Some(before) => self.set_link(before, vacant.link()),
-            None => self.free = vacant.link(),
-        }
-        if let Some(after) = vacant.link() {
-            self.set_before(after, vacant.before());
-        }
-    }
-
-    /// Puts `slot` before the vacant ones.
-    fn release(&mut self, slot: u32) {
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = Slot::vacant_between(None, self.free);
-        }
-        if let Some(after) = self.free {
-            self.set_before(after, Some(slot));
-        }
-        self.free = Some(slot);
-    }
-
-    fn set_before(&mut self, slot: u32, before: Option<u32>) {
-        if let Some(slot) = self.slots.get_mut(slot as usize) {
-            slot.set_before(before);
-        }
-    }
-
-    fn home(&self, key: Key, user: u8) -> usize {
-        // Two users on one account have the same keys. Any bits of a hash are as good as others.
-        let mixed = key.0 ^ u64::from(user).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let mixed = mixed ^ mixed >> 32;
-        usize::try_from(mixed & 0xffff_ffff).unwrap_or(0) & self.heads.len().wrapping_sub(1)
-    }
-
-    /// The last slot of the chain.
-    fn last(&self, home: usize) -> Option<u32> {
-        self.heads.get(home)?.checked_sub(1)
-    }
-
-    /// Puts `slot` at the end of the chain of its key.
-    fn link(&mut self, slot: u32) {
-        let packed = self.slot(slot);
-        let home = self.home(packed.key(), packed.user());
-        let first = match self.last(home) {
-            Some(last) => {
-                let first = self.slot(last).link();
-                self.set_link(last, Some(slot));
-                first
-            }
-            None => Some(slot),
-        };
-        self.set_link(slot, first);
-        if let Some(head) = self.heads.get_mut(home) {
-            *head = slot + 1;
-        }
-    }
-
-    /// Takes `slot` out of the chain of its key.
-    fn unlink(&mut self, slot: u32) {
-        let packed = self.slot(slot);
-        let home = self.home(packed.key(), packed.user());
-        let Some(last) = self.last(home) else {
-            return;
-        };
-        let mut before = last;
-        for _ in 0..self.rows {
-            let Some(at) = self.slot(before).link() else {
-                return;
-            };
-            if at == slot {
-                break;
-            }
-            before = at;
-        }
-        let alone = before == slot;
-        self.set_link(before, packed.link());
-        if let Some(head) = self.heads.get_mut(home) {
-            *head = match (alone, last == slot) {
-                (true, _) => NONE,
-                (false, true) => before + 1,
-                (false, false) => *head,
-            };
-        }
-    }
-
-    /// The first row of `user` with `key` in the chain of `home` behind `before`.
-    fn search(&self, home: usize, before: u32, key: Key, user: u8) -> Option<u32> {
-        let last = self.last(home)?;
-        let mut before = before;
-        for _ in 0..self.rows {
-            let at = self.slot(before).link()?;
-            let packed = self.slot(at);
-            if packed.key() == key && packed.user() == user {
-                return Some(at);
-            }
-            if at == last {
-                return None;
-            }
-            before = at;
-        }
-        None
     }
 }
 
@@ -682,30 +331,23 @@ pub struct KnownRows<'l> {
 
 impl Known for KnownRows<'_> {
     fn first(&self, key: Key) -> Option<u32> {
-        let home = self.ledger.home(key, self.user);
-        let last = self.ledger.last(home)?;
-        self.ledger.search(home, last, key, self.user)
+        self.ledger.table.first(key, self.user)
     }
 
     fn next(&self, slot: u32) -> Option<u32> {
-        let key = self.ledger.slot(slot).key();
-        let home = self.ledger.home(key, self.user);
-        if self.ledger.last(home)? == slot {
-            return None;
-        }
-        self.ledger.search(home, slot, key, self.user)
+        self.ledger.table.next(slot)
     }
 
     fn slots(&self) -> u32 {
-        self.ledger.used
+        self.ledger.used()
     }
 
     fn standing(&self, slot: u32) -> Option<Standing> {
-        let packed = self.ledger.slot(slot);
+        let packed = self.ledger.table.slot(slot);
         if packed.user() != self.user {
             return None;
         }
-        let row = packed.row(self.ledger.frame)?;
+        let row = packed.row(self.ledger.table.frame())?;
         Some(Standing {
             listed: row.is_listed(),
             taken: row.taken == Taken::Full,
@@ -717,19 +359,12 @@ impl Known for KnownRows<'_> {
 
 impl Index for Ledger<'_> {
     fn clear(&mut self) {
-        let used = self.slots.get_mut(..self.used as usize);
-        used.unwrap_or_default().fill(Slot::VACANT);
-        if self.used > 0 {
-            self.heads.fill(NONE);
-        }
-        (self.used, self.rows, self.free) = (0, 0, None);
+        self.table.clear();
         self.accounts.fill(Account::default());
         self.doubtful.clear();
-        self.tombstones.clear();
-        self.barren = false;
+        self.tombstones.forget();
         self.log.clear();
         self.next_uid = 0;
-        (self.frame, self.aged) = (Frame::default(), Frame::default());
     }
 
     fn part(&self, from: u32, out: &mut [u8]) -> (usize, Option<u32>) {
@@ -778,7 +413,7 @@ impl Index for Ledger<'_> {
         account.name = name;
         if is_anothers {
             // The account was given to another user later: nothing of the first one is his.
-            for slot in 0..self.used {
+            for slot in 0..self.used() {
                 if self.row(slot).is_some_and(|old| old.user == row.user) {
                     self.remove(slot);
                 }
@@ -805,9 +440,9 @@ impl Index for Ledger<'_> {
     /// A copy that callers may be reading stays, and so does an only copy that nobody took.
     fn may_evict(&mut self, extent: Extent<'_>) -> bool {
         let lies = |slot: &&Slot| slot.copy().is_some_and(|place| extent.holds(place));
-        let mut touched = self.used_slots().iter().filter(lies);
+        let mut touched = self.table.used_slots().iter().filter(lies);
         touched.all(|slot| {
-            slot.row(self.frame).is_none_or(|row| {
+            slot.row(self.table.frame()).is_none_or(|row| {
                 // What was taken is in no maildrop any more that could still read it.
                 let wanted = row.lan == Lan::Ours || self.is_pinned(row.user);
                 row.taken == Taken::Full || !wanted
@@ -816,12 +451,9 @@ impl Index for Ledger<'_> {
     }
 
     fn evicted(&mut self, extent: Extent<'_>) {
-        for slot in 0..self.used {
-            if self
-                .slot(slot)
-                .copy()
-                .is_some_and(|place| extent.holds(place))
-            {
+        for slot in 0..self.used() {
+            let copy = self.table.slot(slot).copy();
+            if copy.is_some_and(|place| extent.holds(place)) {
                 self.change(slot, |row| row.copy = None);
             }
         }
@@ -905,7 +537,7 @@ mod tests {
                         let known = ledger.known(user);
                         let next = |slot: &u32| known.next(*slot);
                         let found = core::iter::successors(known.first(key), next);
-                        let mut found: std::vec::Vec<u32> = found.collect();
+                        let mut found: Vec<u32> = found.collect();
                         found.sort_unstable();
                         let expected = model
                             .iter()
@@ -944,7 +576,7 @@ mod tests {
                 },
             );
         }
-        let mut gone = std::vec::Vec::new();
+        let mut gone = Vec::new();
         while let Some(slot) = ledger.oldest_tombstone() {
             ledger.remove(slot);
             gone.push(slot);
@@ -1004,7 +636,7 @@ mod tests {
             },
         );
         ledger.rebuilt();
-        let rows: std::vec::Vec<_> = ledger
+        let rows: Vec<_> = ledger
             .rows()
             .map(|(_, row)| {
                 (
@@ -1021,7 +653,7 @@ mod tests {
         let expected =
             expected.map(|(user, uid, place)| (user, uid, place, Lan::Unread, Taken::No, 77));
         assert_eq!(rows, expected);
-        let names: std::vec::Vec<_> = ledger
+        let names: Vec<_> = ledger
             .accounts()
             .map(|(_, a)| a.name.as_str())
             .take(3)
@@ -1106,7 +738,8 @@ mod tests {
         for _ in 0..1000 {
             assert_eq!(ledger.oldest_tombstone(), None);
         }
-        assert!(ledger.walks <= ROWS / 2 / 256 + 3, "{} walks", ledger.walks);
+        let walks = ledger.tombstones.walks;
+        assert!(walks <= ROWS / 2 / 256 + 3, "{walks} walks");
         // One that goes before those that were found is found.
         ledger.change(5, |row| row.lan = Lan::Absent);
         assert_eq!(ledger.oldest_tombstone(), Some(5));

@@ -10,6 +10,7 @@
 //! later [`Mailbox::commit`] is done. The journal may have no room just now ([`Error::Busy`]):
 //! whoever changes many rows remembers how far it came and goes on at its next step.
 
+pub mod account;
 pub mod calls;
 mod day;
 pub mod failures;
@@ -20,6 +21,8 @@ mod mark;
 mod notice;
 pub mod packed;
 pub mod row;
+mod table;
+mod tombstones;
 
 use core::fmt;
 use core::hash::Hasher;
@@ -36,10 +39,11 @@ use crate::store::{
     AppendError, Damaged, HEAD_MAX, Place, Reader, Store, StoreError, Stored, Ticket, Usage, Writer,
 };
 
+pub use account::{Account, Habit, Sizes, SourceRecord};
 use calls::CallRecord;
 use index::{ENTRY_OCTETS, Entry, FORMAT, RowV1};
 use ledger::Full;
-pub use ledger::{Account, Habit, Ledger, Sizes, SourceRecord};
+pub use ledger::Ledger;
 pub use packed::Slot;
 pub use row::{Lan, Offer, Row, Taken, View};
 

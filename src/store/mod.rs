@@ -46,10 +46,11 @@
 //! - Mount writes nothing; the first write after it carries a new epoch on a fresh page, so that
 //!   leftovers of the time before are not taken for its continuation.
 
+mod claim;
 mod config;
 mod copy;
 mod defence;
-mod epoch;
+
 mod geometry;
 mod item;
 mod journal;
@@ -450,7 +451,7 @@ impl<M: Medium> Store<'_, M> {
     }
 
     fn claim_epoch(&mut self) -> Result<(), StoreError> {
-        let claimed = epoch::claim(&mut self.medium, &self.geometry, self.key, self.epoch);
+        let claimed = claim::claim(&mut self.medium, &self.geometry, self.key, self.epoch);
         self.taken(claimed)?;
         if !defence(Rule::ClaimFirst) {
             self.durable = CLAIMED;

@@ -30,7 +30,7 @@ use super::record::{HEADER_OCTETS, Record, SEGMENT_OCTETS, SegmentHeader};
 use super::ring::{self, Ring, Segment};
 use super::snapshot::{self, Header, Position, Snapshot, State, part_at};
 use super::superblock::{self, SuperblockError};
-use super::{CLAIMED, Index, MOUNTED, Space, Store, epoch};
+use super::{CLAIMED, Index, MOUNTED, Space, Store, claim};
 
 /// What a mount found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub fn mount<'a, M: Medium>(
         .get_mut(..needed as usize)
         .ok_or(MountError::TooManySegments { needed })?;
     let key = Key::new(&superblock.key);
-    let claimed = epoch::claimed(&mut medium, &geometry, key)?;
+    let claimed = claim::claimed(&mut medium, &geometry, key)?;
     let mut survey = Survey {
         medium: &mut medium,
         geometry: &geometry,

@@ -96,7 +96,7 @@ pub(super) fn segment_header() {
 
 #[test]
 pub(super) fn claim() {
-    let octets = epoch::encode(Key::new(KEY), 0x0102_0304);
+    let octets = claim::encode(Key::new(KEY), 0x0102_0304);
     assert_eq!(
         hex(&octets),
         "524d657004030201000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000004bb96617+64"

@@ -60,8 +60,10 @@ pub struct Item {
     taken: bool,
 }
 
-/// What a caller gets of a mail.
+/// What a caller gets of a mail. With a tag of its own: one that shares its octet with [`Mark`] is
+/// not zero for the first of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
 enum Form {
     /// The mail as it is. Zero, as in [`Item::EMPTY`].
     #[default]

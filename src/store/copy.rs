@@ -14,7 +14,7 @@ use super::record::{CHUNK_MAX, Continued, HEAD_MAX, HEADER_OCTETS, Kind, Place, 
 use super::{Fault, Index, Store, StoreError, ring};
 
 /// A chunk with its header and head, as it goes to the medium in one write.
-const RECORD_MAX: usize = (HEADER_OCTETS + HEAD_MAX + CHUNK_MAX) as usize;
+pub(super) const RECORD_MAX: usize = (HEADER_OCTETS + HEAD_MAX + CHUNK_MAX) as usize;
 
 /// A copy under way. Worthless once finished or aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +48,7 @@ pub enum AppendError {
 }
 
 /// Room for one chunk.
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) octets: [u8; RECORD_MAX],
-    pub(super) writing: Option<Writing>,
-}
+pub(super) type Slot = [u8; RECORD_MAX];
 
 /// How far a copy is.
 #[derive(Clone, Copy, Debug)]
@@ -68,13 +64,6 @@ pub(super) struct Writing {
     pub(super) origin: Option<Continued>,
     octets: u64,
     sum: Sum,
-}
-
-impl Slot {
-    pub(super) const EMPTY: Self = Self {
-        octets: [0; RECORD_MAX],
-        writing: None,
-    };
 }
 
 impl Writing {
@@ -93,12 +82,11 @@ impl<M: Medium> Store<'_, M> {
         if u32::from(length) > HEAD_MAX {
             return None;
         }
-        let free = |slot: &Slot| slot.writing.is_none();
-        let slot = self.buffers.writers.iter().position(free)?;
+        let slot = self.writing.iter().position(Option::is_none)?;
         let serial = self.serial.checked_add(1)?;
-        let Slot { octets, writing } = self.buffers.writers.get_mut(slot)?;
+        let octets = self.buffers.writers.get_mut(slot)?;
         put(octets, HEADER_OCTETS as usize, head);
-        *writing = Some(Writing {
+        *self.writing.get_mut(slot)? = Some(Writing {
             serial,
             head: length,
             filled: 0,
@@ -172,12 +160,10 @@ impl<M: Medium> Store<'_, M> {
 
     /// Ends a copy that is not wanted any more.
     pub fn abort(&mut self, writer: Writer) {
-        if let Some(slot) = self.buffers.writers.get_mut(writer.slot)
-            && slot
-                .writing
-                .is_some_and(|writing| writing.serial == writer.serial)
+        if let Some(place) = self.writing.get_mut(writer.slot)
+            && place.is_some_and(|writing| writing.serial == writer.serial)
         {
-            slot.writing = None;
+            *place = None;
         }
     }
 
@@ -237,12 +223,9 @@ impl<M: Medium> Store<'_, M> {
         }
         let at = ring::offset_at(&self.geometry, segment, head);
         let written = match self.buffers.writers.get(writer.slot) {
-            Some(slot) => self.medium.write(
-                at,
-                slot.octets
-                    .get(..record.span() as usize)
-                    .unwrap_or_default(),
-            ),
+            Some(slot) => self
+                .medium
+                .write(at, slot.get(..record.span() as usize).unwrap_or_default()),
             None => return Err(AppendError::Closed),
         };
         self.cache.forget();
@@ -261,11 +244,13 @@ impl<M: Medium> Store<'_, M> {
     }
 
     fn under(&mut self, writer: Writer) -> Result<(&mut [u8], &mut Writing), AppendError> {
-        let slot = self.buffers.writers.get_mut(writer.slot);
-        let Slot { octets, writing } = slot.ok_or(AppendError::Closed)?;
-        match writing {
-            Some(writing) if writing.serial == writer.serial => Ok((octets, writing)),
-            Some(_) | None => Err(AppendError::Closed),
+        let octets = self.buffers.writers.get_mut(writer.slot);
+        let writing = self.writing.get_mut(writer.slot).and_then(Option::as_mut);
+        match (octets, writing) {
+            (Some(octets), Some(writing)) if writing.serial == writer.serial => {
+                Ok((octets, writing))
+            }
+            _ => Err(AppendError::Closed),
         }
     }
 }

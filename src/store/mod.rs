@@ -80,7 +80,7 @@ pub use record::{HEAD_MAX, Place, WRITERS};
 pub use ring::Segment;
 pub use superblock::{Content, FormatError, content, format};
 
-use copy::Slot;
+use copy::{Slot, Writing};
 use defence::{Rule, defence};
 use item::Open;
 use journal::Journal;
@@ -169,13 +169,13 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// All empty.
+    /// All zeros, so that they need not be written to before they are used.
     pub const EMPTY: Self = Self {
         item: [0; PAGE_MAX as usize],
         scratch: [0; record::CHUNK_MAX as usize],
         summary: [0; ring::SUMMARY_MAX as usize],
         cache: [0; reader::CACHE_OCTETS],
-        writers: [Slot::EMPTY; WRITERS],
+        writers: [[0; copy::RECORD_MAX]; WRITERS],
     };
 }
 
@@ -203,6 +203,8 @@ pub struct Store<'a, M> {
     snapshot: Snapshot,
     config: config::Slots,
     cache: reader::Cache,
+    /// The copies under way, each with its place in the buffers.
+    writing: [Option<Writing>; WRITERS],
     /// Serial of the copy begun last.
     serial: u32,
     /// The group of changes that the next sync makes durable.
@@ -342,8 +344,7 @@ impl<M: Medium> Store<'_, M> {
         let count = |wanted: fn(&Segment) -> bool| {
             octets::size(self.segments.iter().filter(|s| wanted(s)).count())
         };
-        let writers = &self.buffers.writers;
-        let writers = writers.iter().filter(|slot| slot.writing.is_some());
+        let writers = self.writing.iter().flatten();
         let used = u32::try_from(self.journal.used()).unwrap_or(u32::MAX);
         Usage {
             segments: self.geometry.segments,

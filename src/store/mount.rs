@@ -26,7 +26,7 @@ use super::item::{Item, LAST, Open};
 use super::journal::Journal;
 use super::octets::Key;
 use super::reader::{Cache, Shelf};
-use super::record::{HEADER_OCTETS, Record, SEGMENT_OCTETS, SegmentHeader};
+use super::record::{HEADER_OCTETS, Record, SEGMENT_OCTETS, SegmentHeader, WRITERS};
 use super::ring::{self, Ring, Segment};
 use super::snapshot::{self, Header, Position, Snapshot, State, part_at};
 use super::superblock::{self, SuperblockError};
@@ -121,9 +121,6 @@ pub fn mount<'a, M: Medium>(
         return Err(MountError::Exhausted);
     }
     let newest = survey.newest;
-    for slot in &mut buffers.writers {
-        slot.writing = None;
-    }
     let open = ring::find(segments, Segment::new(newest));
     let mut ring = Ring::new(
         open.filter(|_| newest > 0 && newest == at.segment),
@@ -150,6 +147,7 @@ pub fn mount<'a, M: Medium>(
         snapshot,
         config,
         cache: Cache::default(),
+        writing: [None; WRITERS],
         serial: 0,
         group: CLAIMED + 1,
         dirty: false,

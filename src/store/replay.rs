@@ -435,5 +435,5 @@ impl<M: Medium> Survey<'_, M> {
 fn cell(writers: &mut [Slot], at: usize) -> Option<&mut [u8]> {
     let writer = writers.get_mut(at / IN_A_WRITER)?;
     let start = at % IN_A_WRITER * PAGE_MAX as usize;
-    writer.octets.get_mut(start..start + PAGE_MAX as usize)
+    writer.get_mut(start..start + PAGE_MAX as usize)
 }

@@ -41,7 +41,7 @@ pub struct Segment(u32);
 
 impl Segment {
     /// Never written since the format.
-    pub(super) const BLANK: Self = Self(0);
+    pub const BLANK: Self = Self(0);
     /// Its header does not verify: nothing in it can be read.
     pub(super) const DAMAGED: Self = Self(u32::MAX);
 
@@ -440,11 +440,8 @@ impl<M: Medium> Store<'_, M> {
 
     /// The copies under way that have begun in the ring.
     fn under_way(&self) -> Vec<Continued, WRITERS> {
-        self.buffers
-            .writers
-            .iter()
-            .filter_map(|slot| slot.writing.as_ref()?.origin)
-            .collect()
+        let under_way = self.writing.iter().flatten();
+        under_way.filter_map(|writing| writing.origin).collect()
     }
 }
 

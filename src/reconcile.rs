@@ -10,11 +10,13 @@
 //! header identity of each new id is compared with theirs, and a match is re-keyed: nothing is
 //! copied again, nothing sent again (design 2.3). An id that comes back after it was gone keeps
 //! its row only if its identity agrees (design 2.5). Ids may be equal (RFC 1939 §7): then all
-//! headers are looked at, and identity parts the mails (design 2.6).
+//! headers are looked at, and identity parts the mails (design 2.6); of equal identities, size does.
 
 mod listed;
 
 pub use listed::{Errand, Listed, Verdict};
+
+use core::cmp::Reverse;
 
 use crate::identity::Identity;
 
@@ -238,35 +240,45 @@ fn match_equals(
         rows().for_each(|slot| matched.insert(slot));
         return;
     }
-    // First those without an identity. Of equal ones the free stand behind the others, since they
-    // are given away from the front.
-    equals.sort_unstable_by_key(|&at| (entry_of(listing, at).map(|entry| entry.identity()), at));
-    let mut give = |listing: &mut [Listed], at: Option<&u32>, slot: u32| {
-        if let Some(entry) = at.and_then(|&at| entry_mut(listing, at)) {
-            entry.set_verdict(Verdict::Known(slot));
-            matched.insert(slot);
-            plan.known += 1;
-        }
-    };
-    // By identity: of rows that are equal even so, those not taken.
-    for taken in [false, true] {
-        for slot in rows() {
-            let Some(standing) = known.standing(slot).filter(|row| row.taken == taken) else {
-                continue;
-            };
-            let Some(identity) = standing.identity else {
-                continue;
-            };
-            let is_before = |&at: &u32| {
-                entry_of(listing, at).is_some_and(|entry| {
-                    let given = entry.verdict() != Verdict::New;
-                    entry.identity() < Some(identity) || entry.identity() == Some(identity) && given
-                })
-            };
-            let at = equals.get(equals.partition_point(is_before));
-            let is_it = |entry: Listed| entry.identity() == Some(identity);
-            let at = at.filter(|&&at| entry_of(listing, at).is_some_and(is_it));
-            give(listing, at, slot);
+    // First those of one identity and the very size, then those of one identity: of rows that are
+    // equal even so, those not taken.
+    for exactly in [true, false] {
+        let size = |entry: Listed| entry.size().filter(|_| exactly);
+        // Of equal ones the free stand behind the others, since they are given away from the front.
+        let given = |entry: Listed| entry.verdict() != Verdict::New;
+        let place = |listing: &[Listed], at: u32| {
+            entry_of(listing, at)
+                .map(|entry| (entry.identity(), size(entry), Reverse(given(entry)), at))
+        };
+        equals.sort_unstable_by_key(|&at| place(listing, at));
+        for taken in [false, true] {
+            for slot in rows() {
+                let row = known.standing(slot);
+                let Some(row) = row.filter(|row| row.taken == taken && !matched.contains(slot))
+                else {
+                    continue;
+                };
+                let Some(identity) = row.identity else {
+                    continue;
+                };
+                let wanted = (Some(identity), exactly.then_some(row.size));
+                let is_before = |&at: &u32| {
+                    entry_of(listing, at).is_some_and(|entry| {
+                        let it = (entry.identity(), size(entry));
+                        it < wanted || it == wanted && given(entry)
+                    })
+                };
+                let Some(&at) = equals.get(equals.partition_point(is_before)) else {
+                    continue;
+                };
+                if let Some(entry) = entry_mut(listing, at)
+                    && (entry.identity(), size(*entry)) == wanted
+                {
+                    entry.set_verdict(Verdict::Known(slot));
+                    matched.insert(slot);
+                    plan.known += 1;
+                }
+            }
         }
     }
     // Then what has none to go by, on either side, in order. A row without an identity takes any
@@ -711,6 +723,51 @@ mod tests {
             let untaken = (0..).zip(&rows).find(|(_, row)| !row.1.taken).unwrap().0;
             let (listing, _, _, _) = plan(&[50], &Rows(rows), |_| Some(Identity(1001)));
             assert_eq!(listing[0].verdict(), Verdict::Rekeyed(untaken));
+        }
+    }
+
+    /// Design 2.6: of mails with one id and one header, size tells which has gone; of those that are
+    /// equal even so, one that was taken.
+    #[test]
+    fn of_equal_ids_and_headers_the_size_tells_which_has_gone() {
+        const SIZES: [u32; 4] = [500, 600, 600, 640];
+        for taken in 0..16_u32 {
+            let is_taken = |slot: usize| taken >> slot & 1 == 1;
+            let row = |slot: usize| {
+                let mut row = listed_row(7);
+                (row.1.size, row.1.taken) = (SIZES[slot], is_taken(slot));
+                row
+            };
+            let rows = Rows((0..4).map(row).collect());
+            for left in 0..16_u32 {
+                let sizes = (0..4).filter(|slot| left >> slot & 1 == 1);
+                let sizes: Vec<u32> = sizes.map(|slot| SIZES[slot]).collect();
+                let entry = |(number, &size): (u32, &u32)| {
+                    let mut entry = Listed::new(key(7), number);
+                    entry.set_identity(Some(Identity(1007)));
+                    entry.set_size(Some(size));
+                    entry
+                };
+                let mut listing: Vec<Listed> = (1..).zip(&sizes).map(entry).collect();
+                let (mut words, mut order) = ([0], [0; 4]);
+                let mut matched = Slots::new(&mut words);
+                reconcile(&mut listing, &rows, &mut matched, &mut order, true);
+                let stays = |slot: u32| matched.contains(slot);
+                for (slot, &size) in (0..4).zip(&SIZES) {
+                    let same = |&&listed: &&u32| listed == size;
+                    let (has, had) = (
+                        sizes.iter().filter(same).count(),
+                        SIZES.iter().filter(same).count(),
+                    );
+                    let twin = u32::from(slot == 1) + 1;
+                    let expected = match (has, had) {
+                        (1, 2) if is_taken(slot as usize) == is_taken(twin as usize) => slot == 1,
+                        (1, 2) => !is_taken(slot as usize),
+                        _ => has == had,
+                    };
+                    assert_eq!(stays(slot), expected, "{taken:04b} {left:04b} {slot}");
+                }
+            }
         }
     }
 

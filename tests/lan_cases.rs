@@ -88,6 +88,14 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
         &[
             (SENTENCES, "sentence_2_6_equal_ids_are_mails_of_their_own"),
             (SENTENCES, "sentence_2_6_of_equal_ids_the_right_one_goes"),
+            (
+                RECONCILE,
+                "of_equal_ids_and_headers_the_size_tells_which_has_gone",
+            ),
+            (
+                HERE,
+                "of_twins_with_one_id_the_one_that_is_there_is_offered",
+            ),
         ],
     ),
     (
@@ -235,6 +243,65 @@ fn one_id_for_all_and_back_sends_nothing_twice() {
         }
         assert_eq!(desk.mailbox.ledger().rows().count(), 4, "copied again");
     });
+}
+
+/// As popa3d does it: its ids are made of the header. Of twins that differ in nothing but their text
+/// the one left is offered; of twins that do not even differ in size, one not taken yet, which may
+/// be the one read at the desk: its octets are those of the other.
+#[test]
+fn of_twins_with_one_id_the_one_that_is_there_is_offered() {
+    let twin = |text: usize| Held {
+        mail: text,
+        id: "id".to_owned(),
+        seen: false,
+        octets: format!("Message-ID: <twin>\r\n\r\n{}", "text\r\n".repeat(text))
+            .into_bytes()
+            .into(),
+    };
+    for texts in [[1, 2], [2, 1], [3, 3]] {
+        for taken in 0..4_usize {
+            for gone in 0..2 {
+                let (mut memory, config) = (Memory::new(64), config("pop3"));
+                desk(&mut memory, &formatted(&geometry()), |desk| {
+                    let user = &config.users[0];
+                    let poll = |desk: &mut Desk<'_>, held: &[Held]| {
+                        let server = || Box::new(Pop3::new(held.to_vec())) as Box<dyn Server>;
+                        assert_eq!(desk.poll(user, server).failure, None);
+                    };
+                    let none = |_: &mut Desk<'_>, slot: u32| panic!("row {slot} has no copy");
+                    let both = texts.map(twin);
+                    poll(desk, &both);
+                    desk.dial(user, View::Usual);
+                    for at in (0..2).filter(|at| taken >> at & 1 == 1) {
+                        desk.say(user, &format!("DELE {}", at + 1), none).unwrap();
+                    }
+                    desk.say(user, "QUIT", none).unwrap();
+                    desk.hang_up();
+
+                    let left = &both[1 - gone..2 - gone];
+                    poll(desk, left);
+                    desk.dial(user, View::Usual);
+                    let is_taken = |at: usize| taken >> at & 1 == 1;
+                    let same = texts[0] == texts[1];
+                    // Equal mails are one to whoever counts them: two less those taken, one left.
+                    let offered = if same {
+                        taken != 3
+                    } else {
+                        !is_taken(1 - gone)
+                    };
+                    let count = body(&desk.say(user, "UIDL", none).unwrap());
+                    let count = String::from_utf8(count).unwrap().lines().count();
+                    assert_eq!(count, usize::from(offered), "{texts:?} {taken:02b} {gone}");
+                    if offered {
+                        let mail = body(&desk.say(user, "RETR 1", none).unwrap());
+                        assert!(mail == *left[0].octets, "{texts:?} {taken:02b} {gone}");
+                    }
+                    desk.say(user, "QUIT", none).unwrap();
+                    desk.hang_up();
+                });
+            }
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub struct Account {
     pub source: SourceRecord,
     /// What is known of its sizes. Not written down: to learn it again costs one `LIST`.
     pub sizes: Sizes,
+    /// What its `TOP` is known to bring whole. Not written down either.
+    pub reach: Reach,
 }
 
 /// How far a source's sizes agree with those of the rows.
@@ -20,6 +22,29 @@ pub struct Sizes {
     pub excess: i64,
     /// Its sizes differ from those of the mails: what they say of a change means nothing.
     pub inexact: bool,
+}
+
+/// How large the mails were that came by `TOP` with the very size that was announced: `TOP` does
+/// not cut mails up to that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    octets: u64,
+    lines: u32,
+}
+
+impl Reach {
+    /// A mail of `octets` in `lines` came whole.
+    pub fn extend(&mut self, octets: u64, lines: u32) {
+        self.octets = self.octets.max(octets);
+        self.lines = self.lines.max(lines);
+    }
+
+    /// Whether mails as large as one of `octets` in `lines` came whole: a `TOP` that cuts does so
+    /// after so many lines, or so many octets.
+    #[must_use]
+    pub fn covers(&self, octets: u64, lines: u32) -> bool {
+        octets <= self.octets && lines <= self.lines
+    }
 }
 
 /// What is known of a source.

@@ -39,7 +39,7 @@ use crate::pop3::Uid;
 use crate::reconcile::Key;
 use crate::store::{AppendError, Place, Store, StoreError, Ticket, Usage};
 
-pub use account::{Account, Habit, Sizes, SourceRecord};
+pub use account::{Account, Habit, Reach, Sizes, SourceRecord};
 use calls::CallRecord;
 use index::{ENTRY_OCTETS, Entry, FORMAT, RowV1};
 use ledger::Full;
@@ -186,6 +186,13 @@ impl<'a, M: Medium> Mailbox<'a, M> {
     pub fn set_sizes(&mut self, user: u8, sizes: Sizes) {
         if let Some(account) = self.ledger.account_mut(user) {
             account.sizes = sizes;
+        }
+    }
+
+    /// Remembers, until the end of this program, what `TOP` of `user`'s source brings whole.
+    pub fn set_reach(&mut self, user: u8, reach: Reach) {
+        if let Some(account) = self.ledger.account_mut(user) {
+            account.reach = reach;
         }
     }
 

@@ -12,7 +12,8 @@
 //!
 //! A listing is believed only whole: its last dot has come and it has as many entries as `STAT`
 //! said; else the visit changes nothing (design 2.1). Nothing is changed at the server: there is
-//! no `DELE` here, and `TOP` leaves no mark where `RETR` would (design §3).
+//! no `DELE` here, and `TOP` leaves no mark where `RETR` would (design §3), whose mark is undone
+//! where that can be.
 
 use hal::{Connection, Duration, Instant, MailFolder, Medium};
 
@@ -28,12 +29,14 @@ use crate::store::Ticket;
 mod choosing;
 mod comparing;
 mod copying;
+mod doubts;
 mod imap;
 mod listing;
 mod maildir;
 mod remote;
 mod report;
 mod streaming;
+mod undoing;
 
 use choosing::{Looking, Purpose, Sizing};
 use copying::Copying;
@@ -41,6 +44,7 @@ use imap::Imap;
 use maildir::Maildir;
 use remote::{Client, Reply, Request, Text};
 use streaming::Streaming;
+use undoing::Undoing;
 
 pub use imap::Standing;
 pub use remote::{Kind, ServerFailure};
@@ -132,6 +136,7 @@ pub(super) struct Run {
     pub(super) source: SourceRecord,
     /// The one mail that is fetched to see whether the source keeps it.
     pub(super) probe: bool,
+    undoing: Undoing,
     pub(super) piece: [u8; PIECE_OCTETS],
 }
 
@@ -210,6 +215,7 @@ impl<'a> Visit<'a> {
             recalled: None,
             source: SourceRecord::default(),
             probe: false,
+            undoing: Undoing::Unknown,
             piece: [0; PIECE_OCTETS],
         });
     }

@@ -1,7 +1,7 @@
 //! A wire between the gateway and a server that stops at a given octet, and is cut there.
 
 use core::net::{Ipv4Addr, SocketAddr};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -29,6 +29,12 @@ struct State {
 impl Wire {
     /// Starts one that leads to `server`.
     pub(crate) fn start(server: SocketAddr) -> Self {
+        Self::without(server, &[])
+    }
+
+    /// The same, but the POP3 server does not know these commands: it hears others, and what it
+    /// says it can do names others.
+    pub(crate) fn without(server: SocketAddr, commands: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let shared: Arc<(Mutex<State>, Condvar)> = Arc::default();
@@ -37,9 +43,9 @@ impl Wire {
             for near in listener.incoming().flatten() {
                 let far = TcpStream::connect(server).unwrap();
                 let (from, to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-                thread::spawn(move || ask(from, to));
+                thread::spawn(move || ask(from, to, commands));
                 let shared = Arc::clone(&common);
-                thread::spawn(move || answer(far, near, &shared));
+                thread::spawn(move || answer(far, near, commands, &shared));
             }
         });
         Self { address, shared }
@@ -70,19 +76,37 @@ impl Wire {
     }
 }
 
-fn ask(mut from: TcpStream, mut to: TcpStream) {
-    let mut piece = [0; 4096];
-    while let Ok(length @ 1..) = from.read(&mut piece) {
-        if to.write_all(&piece[..length]).is_err() {
+fn ask(from: TcpStream, mut to: TcpStream, hidden: &[&str]) {
+    let mut lines = BufReader::new(from.try_clone().unwrap());
+    let mut line = Vec::new();
+    while let Ok(1..) = lines.read_until(b'\n', &mut line) {
+        let verb = line.split(|octet| octet.is_ascii_whitespace()).next();
+        if hidden.iter().any(|word| verb == Some(word.as_bytes())) {
+            line[0] = b'X';
+        }
+        if to.write_all(&line).is_err() {
             break;
         }
+        line.clear();
     }
     end(&from, &to);
 }
 
-fn answer(mut from: TcpStream, mut to: TcpStream, shared: &(Mutex<State>, Condvar)) {
+fn answer(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    hidden: &[&str],
+    shared: &(Mutex<State>, Condvar),
+) {
     let mut piece = [0; 16384];
     while let Ok(length @ 1..) = from.read(&mut piece) {
+        for word in hidden {
+            let line = format!("\r\n{word}\r\n").into_bytes();
+            let at = piece[..length].windows(line.len()).position(|w| w == line);
+            if let Some(at) = at {
+                piece[at + 2] = b'X';
+            }
+        }
         let mut state = shared.0.lock().unwrap();
         let passing = length.min(state.left.unwrap_or(length));
         state.left = state.left.map(|left| left - passing);

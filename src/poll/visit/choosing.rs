@@ -417,7 +417,9 @@ impl Run {
                 return Ok(Turn::Wait);
             }
         }
-        Ok(self.enter(State::Copying(Copying::new())))
+        let account = round.mailbox.ledger().account(self.account);
+        let reach = account.map(|account| account.reach).unwrap_or_default();
+        Ok(self.enter(State::Copying(Copying::new(reach))))
     }
 }
 

@@ -4,23 +4,24 @@
 //! TOP n 99999999 --Body--> writer of the ring --BodyEnd--> long enough? --> row, with its copy
 //!                                                             |no
 //!                                                             v
-//!                                  again by RETR, once: the same? then LIST is wrong, not TOP
+//!                                  again, once: the same? then LIST is wrong, not TOP
 //! ```
 //!
 //! A copy counts only when its terminator came and it is not shorter than `LIST` said; longer is
 //! harmless (Dovecot leaves the last CR LF out of its figure). A short one is asked for again
-//! after all others: if it comes the same by `RETR`, the server's sizes are not exact, and after
-//! two such proofs short bodies are believed; if `RETR` gives more, this server's `TOP` cuts, and
-//! that body is taken. Anything else waits for the next visit, and enters nothing.
+//! after all others, see [`doubts`](super::doubts): if it comes the same, the server's sizes are not
+//! exact; if more comes, this server's `TOP` cuts, and that body is taken. Anything else waits for
+//! the next visit, and enters nothing.
 
 use hal::Medium;
 
 use crate::identity::{HeaderReader, Identity};
-use crate::mailbox::{self, Habit, Mailbox, Row, Taken};
+use crate::mailbox::{self, Habit, Mailbox, Reach, Row, Taken};
 use crate::pop3::client::Kind as Pop3Kind;
 use crate::reconcile::{Errand, Listed, Slots, Verdict, sizes_agree};
 use crate::store::{Stored, Writer};
 
+use super::doubts::{Came, Doubts};
 use super::remote::{Kind, Reply, Request};
 use super::{Failure, Goal, NextVisit, Round, Run, Turn, unexpected};
 
@@ -36,24 +37,13 @@ const BATCH_MAILS: u32 = 8;
 /// .. or so many octets.
 const BATCH_OCTETS: u64 = 1 << 20;
 
-/// Mails that came too short and are asked for again in the same visit.
-const DOUBTS: usize = 16;
-
-/// So many mails must have come the same twice before a server's sizes are held to be inexact.
-const PROOFS: u32 = 2;
-
 /// Bodies on their way: asked for as far as `asked`, read as far as `at`.
 #[derive(Debug)]
 pub(super) struct Copying {
     asked: usize,
     at: usize,
     body: Option<Body>,
-    /// Asked for and not answered: by `TOP` or `RETR`.
-    doubts: heapless::Vec<Doubt, DOUBTS>,
-    /// Mails too short that found no room among the doubts, or came short again.
-    short: u32,
-    /// Bodies shorter than announced that came the same twice.
-    proofs: u32,
+    doubts: Doubts,
     /// `TOP` cuts mails, or there is none: `RETR` is used.
     by_retr: bool,
     /// The second pass: what was too short comes again.
@@ -61,14 +51,6 @@ pub(super) struct Copying {
     /// Since the latest commit.
     mails: u32,
     octets: u64,
-}
-
-/// A mail that came too short.
-#[derive(Clone, Copy, Debug)]
-struct Doubt {
-    at: usize,
-    octets: u64,
-    crc: u32,
 }
 
 /// The body that is being read.
@@ -80,6 +62,8 @@ struct Body {
     full: bool,
     header: HeaderReader,
     octets: u64,
+    /// LFs in them.
+    lines: u32,
     /// Octets of the piece that the ring has not taken yet.
     held: core::ops::Range<usize>,
     ended: bool,
@@ -87,14 +71,12 @@ struct Body {
 }
 
 impl Copying {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(reach: Reach) -> Self {
         Self {
             asked: 0,
             at: 0,
             body: None,
-            doubts: heapless::Vec::new(),
-            short: 0,
-            proofs: 0,
+            doubts: Doubts::new(reach),
             by_retr: false,
             again: false,
             mails: 0,
@@ -116,7 +98,7 @@ impl Copying {
             return self.finish(run, round).map(Some);
         }
         let Some(at) = run.next_errand(round, self.at, Errand::Copy) else {
-            return Ok(self.next_pass(run, round));
+            return self.end_pass(run, round);
         };
         self.at = at;
         if self.body.is_none() && !self.begin(run, round)? {
@@ -124,11 +106,13 @@ impl Copying {
         }
         match run.reply(round) {
             None => return Ok(Some(Turn::Wait)),
+            Some(reply) if run.heard_undoing(&reply) => {}
             Some(Reply::Body { length }) => {
                 if let Some(body) = &mut self.body {
                     let piece = run.piece.get(..length).unwrap_or_default();
                     body.header.read(piece);
                     body.octets += length as u64;
+                    body.lines = body.lines.saturating_add(count_lines(piece));
                     body.held = 0..length;
                     let entry = round.tables.listing.get(at);
                     let announced = entry.and_then(|entry| entry.size()).unwrap_or(0);
@@ -176,18 +160,21 @@ impl Copying {
 
     /// Asks for bodies, ahead of the replies where the server can pipeline.
     fn ask<M: Medium>(&mut self, run: &mut Run, round: &mut Round<'_, '_, '_, M>) {
-        while let Some(at) = run.next_errand(round, self.asked, Errand::Copy) {
+        while run.undo(round)
+            && let Some(at) = run.next_errand(round, self.asked, Errand::Copy)
+        {
             // Until the server's TOP is known to work, one at a time.
             if run.report.copied == 0 && run.client.outstanding() > 0 {
                 return;
             }
             let number = run.number(round, at);
-            let request = if self.by_retr || self.again {
-                Request::Retr(number)
+            let retr = self.by_retr || self.again && !self.doubts.within_reach(at);
+            let asked = if retr {
+                run.ask_retr(round, number)
             } else {
-                Request::Mail(number)
+                run.ask_ahead(round, Request::Mail(number))
             };
-            if !run.ask_ahead(round, request) {
+            if !asked {
                 return;
             }
             self.asked = at + 1;
@@ -228,6 +215,7 @@ impl Copying {
             full: false,
             header: HeaderReader::new(),
             octets: 0,
+            lines: 0,
             held: 0..0,
             ended: false,
             copied: None,
@@ -284,47 +272,26 @@ impl Copying {
                 Err(error) => return Err(Failure::Mailbox(error)),
             }
         }
-        let octets = body.octets;
-        let crc = body.copied.map(|copied| copied.crc);
+        let came = Came {
+            octets: body.octets,
+            crc: body.copied.map(|copied| copied.crc),
+            lines: body.lines,
+        };
         let Some(&entry) = round.tables.listing.get(self.at) else {
             return Ok(Turn::Again);
         };
         let announced = u64::from(entry.size().unwrap_or(0));
-        if octets < announced && !self.believed(octets, announced, crc) {
-            self.doubt(octets, crc);
+        let believed = if self.again {
+            self.doubts.again(self.at, came, announced)
+        } else {
+            self.doubts.first(self.at, came, announced, !self.by_retr)
+        };
+        if !believed {
             self.body = None;
             self.pass(run, round);
             return Ok(Turn::Again);
         }
         self.write(run, round)
-    }
-
-    /// Whether a body that is shorter than announced is whole all the same.
-    fn believed(&mut self, octets: u64, announced: u64, crc: Option<u32>) -> bool {
-        if !self.again {
-            return self.proofs >= PROOFS;
-        }
-        let doubt = self.doubts.iter().find(|doubt| doubt.at == self.at);
-        let Some(doubt) = doubt else {
-            return false;
-        };
-        if doubt.octets == octets && Some(doubt.crc) == crc {
-            log::debug!("visit: {octets} octets twice, {announced} announced: sizes are not exact");
-            self.proofs += 1;
-            return true;
-        }
-        false
-    }
-
-    fn doubt(&mut self, octets: u64, crc: Option<u32>) {
-        let doubt = Doubt {
-            at: self.at,
-            octets,
-            crc: crc.unwrap_or(0),
-        };
-        if self.again || self.doubts.push(doubt).is_err() {
-            self.short += 1;
-        }
     }
 
     /// Writes the row of the mail that was read, or the copy into the row that waits for it.
@@ -409,26 +376,34 @@ impl Copying {
         self.at += 1;
     }
 
-    /// After the first pass, what came too short comes once more.
-    fn next_pass<M: Medium>(
+    /// After the first pass, what came too short comes once more. `None` when all is copied.
+    fn end_pass<M: Medium>(
         &mut self,
         run: &mut Run,
         round: &mut Round<'_, '_, '_, M>,
-    ) -> Option<Turn> {
-        if !self.again && !self.doubts.is_empty() {
+    ) -> Result<Option<Turn>, Failure> {
+        if !run.undo(round) || run.client.outstanding() > 0 {
+            return match run.reply(round) {
+                None => Ok(Some(Turn::Wait)),
+                Some(reply) if run.heard_undoing(&reply) => Ok(Some(Turn::Again)),
+                Some(other) => Err(unexpected(other)),
+            };
+        }
+        if !self.again && self.doubts.places().next().is_some() {
             self.again = true;
             (self.at, self.asked) = (0, 0);
-            for doubt in &self.doubts {
-                if let Some(entry) = run.listing(round).get_mut(doubt.at) {
+            for at in self.doubts.places() {
+                if let Some(entry) = run.listing(round).get_mut(at) {
                     entry.set_errand(Errand::Copy);
                 }
             }
-            return Some(Turn::Again);
+            return Ok(Some(Turn::Again));
         }
-        if self.short > 0 {
-            run.report.failure = Some(Failure::Short(self.short));
+        round.mailbox.set_reach(run.account, self.doubts.reach());
+        if self.doubts.short() > 0 {
+            run.report.failure = Some(Failure::Short(self.doubts.short()));
         }
-        None
+        Ok(None)
     }
 
     fn forget<M: Medium>(&mut self, mailbox: &mut Mailbox<'_, M>) {
@@ -436,6 +411,12 @@ impl Copying {
             mailbox.abort_copy(writer);
         }
     }
+}
+
+/// LFs of a piece.
+fn count_lines(piece: &[u8]) -> u32 {
+    let lines = piece.iter().filter(|&&octet| octet == b'\n').count();
+    u32::try_from(lines).unwrap_or(u32::MAX)
 }
 
 /// The row of a mail with this identity that is not listed under its key: the mail that was copied

@@ -13,7 +13,7 @@
 //! | `Sizes`, `Size` | `LIST`, `LIST n` | never asked |
 //! | `Header` | `TOP n 0` | `UID FETCH n (BODY.PEEK[HEADER])` |
 //! | `Mail` | `TOP n 99999999`, which leaves no mark where `RETR` would | `UID FETCH n (BODY.PEEK[])` |
-//! | `Retr` | `RETR n` | the same |
+//! | `Retr` | `RETR n`; `LAST` before, `RSET` behind it: see [`undoing`](super::undoing) | as `Mail` |
 //! | `Part` | never asked | `UID FETCH n (BODY.PEEK[]<o.n>)` |
 //! | `Quit` | `QUIT` | `LOGOUT` |
 
@@ -77,6 +77,8 @@ pub(in crate::poll) enum Request<'a> {
 pub(in crate::poll) enum Reply {
     /// `Quit` was answered.
     Ended,
+    /// `LAST` or `RSET` was answered.
+    Done,
     /// One mail of the listing.
     Entry {
         /// What it is asked for by.
@@ -264,6 +266,7 @@ impl From<pop3::Event> for Reply {
     fn from(event: pop3::Event) -> Self {
         match event {
             pop3::Event::Ok(pop3::Kind::Quit) => Self::Ended,
+            pop3::Event::Ok(pop3::Kind::Last | pop3::Kind::Rset) => Self::Done,
             pop3::Event::UniqueId { number, length } => Self::Entry {
                 number,
                 length,

@@ -10,6 +10,9 @@
     reason = "all of this is test code; a panic here is a failed test"
 )]
 
+mod imap;
+
+#[path = "../support"]
 mod support {
     pub(crate) mod desk;
     pub(crate) mod lan;
@@ -20,10 +23,9 @@ use std::rc::Rc;
 use hal::sim::SimMedium;
 use ringmail::config::Config;
 use ringmail::mailbox::View;
-use ringmail::poll::visit::Goal;
 use ringmail::store::Geometry;
-use support::desk::{Desk, Memory, Stop, Wire, body, formatted, users};
-use support::lan::{Held, Imap, Pop3, Server};
+use support::desk::{Desk, Memory, body, formatted, users};
+use support::lan::{Held, Pop3, Server};
 
 /// What happens, and where the tests are: file and function.
 const CASES: &[(&str, &[(&str, &str)])] = &[
@@ -112,22 +114,22 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "IMAP: cut at every octet",
-        &[(HERE, "an_imap_visit_cut_at_every_octet")],
+        &[(IMAP, "an_imap_visit_cut_at_every_octet")],
     ),
     (
         "IMAP: a mail comes while it is listed",
-        &[(HERE, "an_imap_mailbox_that_grows_is_listed_anew")],
+        &[(IMAP, "an_imap_mailbox_that_grows_is_listed_anew")],
     ),
     (
         "IMAP: expunged after the listing",
         &[(
-            HERE,
+            IMAP,
             "an_imap_mail_expunged_after_the_listing_is_not_entered",
         )],
     ),
     (
         "IMAP: BYE in the midst of a copy",
-        &[(HERE, "an_imap_server_that_says_bye_in_a_copy_loses_nothing")],
+        &[(IMAP, "an_imap_server_that_says_bye_in_a_copy_loses_nothing")],
     ),
 ];
 
@@ -135,7 +137,8 @@ const SENTENCES: &str = "tests/sentences.rs";
 const MODEL: &str = "tests/model.rs";
 const RECONCILE: &str = "src/reconcile.rs";
 const CLIENT: &str = "src/pop3/client/tests.rs";
-const HERE: &str = "tests/lan_cases.rs";
+const HERE: &str = "tests/lan_cases/main.rs";
+const IMAP: &str = "tests/lan_cases/imap.rs";
 
 #[test]
 fn every_case_has_tests_that_are_there() {
@@ -338,190 +341,4 @@ fn ids_of_any_length_and_octets_are_ids() {
         assert_eq!(desk.mailbox.ledger().rows().count(), mails.len());
         assert_eq!(call(desk, &config, true), all[1..]);
     });
-}
-
-/// What an IMAP server says unasked, once, before or after it answers a line that has this word.
-struct Whim {
-    post: Imap,
-    word: &'static str,
-    says: &'static str,
-    /// So many octets of the answer to it are said, and the connection is closed.
-    closes: Option<usize>,
-    after: bool,
-    expunges: bool,
-    grows: Option<Held>,
-    done: bool,
-    closed: bool,
-}
-
-impl Whim {
-    fn new(post: Imap, word: &'static str, says: &'static str) -> Self {
-        Self {
-            post,
-            word,
-            says,
-            closes: None,
-            after: false,
-            expunges: false,
-            grows: None,
-            done: false,
-            closed: false,
-        }
-    }
-}
-
-impl Server for Whim {
-    fn greet(&mut self, out: &mut Vec<u8>) {
-        self.post.greet(out);
-    }
-
-    fn hear(&mut self, line: &str, out: &mut Vec<u8>) {
-        if self.closed {
-            return;
-        }
-        let now = !self.done && line.contains(self.word);
-        self.done |= now;
-        if now && !self.after {
-            out.extend(self.says.as_bytes());
-        }
-        if now && self.expunges {
-            self.post.held.remove(0);
-        }
-        let before = out.len();
-        self.post.hear(line, out);
-        if now && let Some(held) = self.grows.take() {
-            // The tagged line is the last: what is unasked stands before it.
-            let said = String::from_utf8(out.split_off(before)).unwrap();
-            let tag = line.split(' ').next().unwrap();
-            let at = said.rfind(&format!("{tag} OK")).unwrap();
-            out.extend(&said.as_bytes()[..at]);
-            self.post.held.push(held);
-            out.extend(format!("* {} EXISTS\r\n", self.post.held.len()).as_bytes());
-            out.extend(&said.as_bytes()[at..]);
-        }
-        if now && let Some(octets) = self.closes {
-            out.truncate(before + octets);
-            out.extend(self.says.as_bytes());
-            self.closed = true;
-        }
-    }
-
-    fn has_closed(&self) -> bool {
-        self.closed
-    }
-}
-
-const THREE: [(usize, &str); 3] = [(0, "11"), (1, "12"), (2, "13")];
-
-fn imap(desk: &mut Desk<'_>, config: &Config, mails: &[(usize, &str)]) {
-    let server = || Box::new(Imap::new(held(mails), 1)) as Box<dyn Server>;
-    assert_eq!(desk.poll(&config.users[0], server).failure, None);
-}
-
-#[test]
-fn an_imap_visit_cut_at_every_octet() {
-    let (mut memory, config) = (Memory::new(64), config("imap"));
-    let image = desk(&mut memory, &formatted(&geometry()), |desk| {
-        imap(desk, &config, &THREE[..2]);
-        desk.settle();
-    });
-    let user = &config.users[0];
-    for chunk in [usize::MAX, 7, 1] {
-        for cut in 0.. {
-            let mut whole = false;
-            desk(&mut memory, &image, |desk| {
-                let stop = Stop::Closed(cut);
-                let mut server = Imap::new(held(&THREE[1..]), 1);
-                let visited = desk.visit(user, Goal::Poll, &mut server, Wire { chunk, stop });
-                whole = !visited.lost;
-                let listed = server.log.listed_at.is_some_and(|at| visited.octets >= at);
-                let offered = call(desk, &config, false);
-                match listed {
-                    false => assert_eq!(offered, [0, 1], "cut at {cut}"),
-                    true => assert!(offered == [1] || offered == [1, 2], "cut at {cut}"),
-                }
-                imap(desk, &config, &THREE[1..]);
-                assert_eq!(call(desk, &config, true), [1, 2], "after a cut at {cut}");
-                imap(desk, &config, &THREE[1..]);
-                assert!(call(desk, &config, true).is_empty(), "twice, after {cut}");
-            });
-            if whole {
-                break;
-            }
-        }
-    }
-}
-
-#[test]
-fn an_imap_mailbox_that_grows_is_listed_anew() {
-    let (mut memory, config) = (Memory::new(64), config("imap"));
-    desk(&mut memory, &formatted(&geometry()), |desk| {
-        let mut server = Whim::new(Imap::new(held(&THREE[..2]), 1), "FETCH 1:", "");
-        server.grows = held(&THREE[2..]).pop();
-        let wire = Wire {
-            chunk: 5,
-            stop: Stop::Never,
-        };
-        let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, wire);
-        let report = visited.report.unwrap();
-        assert_eq!((report.failure, report.listed), (None, 3));
-        assert_eq!(call(desk, &config, true), [0, 1, 2]);
-    });
-}
-
-#[test]
-fn an_imap_mail_expunged_after_the_listing_is_not_entered() {
-    let (mut memory, config) = (Memory::new(64), config("imap"));
-    desk(&mut memory, &formatted(&geometry()), |desk| {
-        let post = Imap::new(held(&THREE), 1);
-        let mut server = Whim::new(post, "UID FETCH 11", "* 1 EXPUNGE\r\n");
-        server.expunges = true;
-        let wire = Wire {
-            chunk: 5,
-            stop: Stop::Never,
-        };
-        desk.visit(&config.users[0], Goal::Poll, &mut server, wire);
-        let offered = call(desk, &config, false);
-        assert!(!offered.contains(&0), "{offered:?}");
-        imap(desk, &config, &THREE[1..]);
-        assert_eq!(call(desk, &config, true), [1, 2]);
-    });
-}
-
-#[test]
-fn an_imap_server_that_says_bye_in_a_copy_loses_nothing() {
-    let (mut memory, config) = (Memory::new(64), config("imap"));
-    let image = formatted(&geometry());
-    let mail = octets(1).len();
-    let words = format!(
-        "* 2 FETCH (UID 12 BODY[] {{{mail}}}
-"
-    )
-    .len();
-    // The mail, and up to the bracket behind it.
-    for octets in 0..=words + mail {
-        desk(&mut memory, &image, |desk| {
-            let post = Imap::new(held(&THREE), 1);
-            // In the midst of a literal there is no place for words.
-            let bye = if octets == 0 { "* BYE down\r\n" } else { "" };
-            let mut server = Whim::new(post, "UID FETCH 12", bye);
-            server.closes = Some(octets);
-            server.after = true;
-            let wire = Wire {
-                chunk: usize::MAX,
-                stop: Stop::Never,
-            };
-            let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, wire);
-            let report = visited.report.unwrap();
-            assert!(report.failure.is_some(), "after {octets} octets");
-            let offered = call(desk, &config, false);
-            assert!(!offered.contains(&1), "after {octets} octets: {offered:?}");
-            imap(desk, &config, &THREE);
-            assert_eq!(
-                call(desk, &config, true),
-                [0, 1, 2],
-                "after {octets} octets"
-            );
-        });
-    }
 }

@@ -21,6 +21,7 @@ use crate::lan::{Connection, LanStream};
 use crate::medium::{Medium, MediumError, SyncState};
 use crate::modem::{Circuit, ModemPort};
 use crate::stream::{ByteStream, StreamError};
+use crate::tls::Trust;
 
 /// Transfers that [`Faulty::limit_next`] can plan ahead.
 const PLANNED: usize = 64;
@@ -198,6 +199,14 @@ impl<T: ModemPort> ModemPort for Faulty<T> {
 impl<T: LanStream> LanStream for Faulty<T> {
     fn connection(&mut self) -> Connection {
         self.inner.connection()
+    }
+
+    fn start_tls(&mut self, trust: Trust<'_>) {
+        self.inner.start_tls(trust);
+    }
+
+    fn is_near(&self) -> bool {
+        self.inner.is_near()
     }
 }
 

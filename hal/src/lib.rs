@@ -11,6 +11,7 @@
 //! | [`stream`] | a stream of octets: what is there, never more |
 //! | [`modem`] | a stream with V.24 circuits |
 //! | [`lan`] | outgoing connections |
+//! | [`tls`] | whom to believe at the other end of one |
 //! | [`maildir`] | a Maildir on this machine, to read |
 //! | [`console`] | the operator's terminal |
 //! | [`medium`] | fixed-size storage, with what a power cut may leave behind |
@@ -28,6 +29,7 @@ pub mod medium;
 pub mod modem;
 pub mod stream;
 pub mod time;
+pub mod tls;
 
 pub mod faulty;
 pub mod traced;
@@ -49,3 +51,4 @@ pub use medium::{Medium, MediumError, SyncState};
 pub use modem::{Circuit, ModemPort};
 pub use stream::{ByteStream, StreamError};
 pub use time::{Duration, Instant, Wall};
+pub use tls::{Fingerprint, TlsError, Trust};

@@ -17,6 +17,7 @@ use crate::lan::{Connection, LanStream};
 use crate::medium::{Medium, MediumError, SyncState};
 use crate::modem::{Circuit, ModemPort};
 use crate::stream::{ByteStream, StreamError};
+use crate::tls::Trust;
 
 /// Octets of a name that are kept.
 const NAME_OCTETS: usize = 32;
@@ -124,6 +125,15 @@ impl<T: ModemPort> ModemPort for Traced<T> {
 impl<T: LanStream> LanStream for Traced<T> {
     fn connection(&mut self) -> Connection {
         self.inner.connection()
+    }
+
+    fn start_tls(&mut self, trust: Trust<'_>) {
+        self.log(format_args!("start of TLS: {trust:?}"));
+        self.inner.start_tls(trust);
+    }
+
+    fn is_near(&self) -> bool {
+        self.inner.is_near()
     }
 }
 

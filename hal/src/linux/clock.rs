@@ -49,8 +49,7 @@ impl Clock {
             set: Some(false),
             ..Self::new()
         };
-        let built = BUILT.and_then(|built| built.parse().ok());
-        clock.keep_above(built.unwrap_or(FLOOR));
+        clock.keep_above(floor());
         clock
     }
 
@@ -137,6 +136,13 @@ impl Default for Clock {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A moment that has surely passed: that of the build, where the build said so; seconds since
+/// 1970-01-01 00:00 UTC.
+#[must_use]
+pub fn floor() -> u64 {
+    BUILT.and_then(|built| built.parse().ok()).unwrap_or(FLOOR)
 }
 
 fn set_system(unix: u64, micros: u32) -> nix::Result<()> {

@@ -153,9 +153,11 @@ impl Machine {
         File::open(&self.reactor, path, size)
     }
 
-    /// Lets a wall clock that is ours to set show no moment before `unix`.
+    /// Lets a wall clock that is ours to set show no moment before `unix`, and judges certificates
+    /// as of none before it.
     pub fn keep_clock_above(&mut self, unix: u64) {
         self.clock.keep_above(unix);
+        self.lan.keep_clock_above(unix);
     }
 
     /// Starts a program of the board, which ends by itself.

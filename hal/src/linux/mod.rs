@@ -9,8 +9,8 @@
 //! ```
 //!
 //! What Linux can do only by blocking has a helper thread: one for the medium (write and sync),
-//! one for names (look-ups). They are two, because a silent name server takes 5 to 20 s to give
-//! up and a commit must not wait behind it, nor a look-up behind a slow card. Both end their work
+//! one for names (look-ups), one for files of authorities. They are apart, because a silent name server takes 5 to 20 s to give
+//! up and a commit must not wait behind it, nor a look-up behind a slow card. All end their work
 //! with one wake-up of the reactor; the loop then asks every part for its state anyway.
 //!
 //! | file | is |
@@ -22,6 +22,7 @@
 //! | `vmodem` | the same modem as a program, at a pty |
 //! | `switchboard`, `call` | what both are made of |
 //! | `names`, `tcp` | the LAN |
+//! | `tls`, `authorities` | TLS over it, and whom that trusts |
 //! | `maildir` | mail on this machine |
 //! | `file`, `zeros` | the medium: a file or a block device |
 //! | `terminal`, `attach` | consoles, both ends |
@@ -30,6 +31,7 @@
 //! | `clock`, `datagram`, `watchdog`, `machine` | the whole machine |
 
 pub mod attach;
+mod authorities;
 mod call;
 pub mod clock;
 mod datagram;
@@ -49,6 +51,7 @@ pub mod serial;
 mod switchboard;
 pub mod tcp;
 pub mod terminal;
+pub mod tls;
 mod usb;
 pub mod vmodem;
 mod watchdog;

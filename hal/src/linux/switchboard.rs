@@ -24,7 +24,7 @@ use super::reactor::{Reactor, Registration};
 use super::tcp::{LinuxLan, Tcp};
 use crate::dce::{Dce, DceOptions, Dialled, Event, Number};
 use crate::lan::ConnectError;
-use crate::{Circuit, Connection, Duration, Instant, Lan, LanStream};
+use crate::{Circuit, Connection, Duration, Instant, LanStream};
 
 /// How long the called number may take to answer.
 const DIALLING: Duration = Duration::from_secs(60);
@@ -286,7 +286,7 @@ impl Switchboard {
             return self.dce.dialled(now, Dialled::NoCarrier);
         };
         self.dialling = Some(Dialling {
-            stream: lan.connect(host, port),
+            stream: lan.connect_plain(host, port),
             until: now + DIALLING,
         });
         self.go_on_dialling(now);

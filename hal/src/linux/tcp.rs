@@ -6,9 +6,11 @@
 //!       +--> Failed <  +-+
 //! ```
 
+use core::cell::RefCell;
 use core::mem;
 use core::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
 use std::vec::IntoIter;
 
 use nix::errno::Errno;
@@ -18,33 +20,46 @@ use nix::sys::socket::{
     sockopt,
 };
 
+use super::authorities::Authorities;
+use super::clock;
 use super::descriptor::Descriptor;
 use super::names::{self, LookUp, Names};
 use super::reactor::Reactor;
-use crate::lan::ConnectError;
-use crate::{ByteStream, Connection, Lan, LanStream, StreamError};
+use super::tls::Secured;
+use crate::lan::{ConnectError, is_near};
+use crate::{ByteStream, Connection, Lan, LanStream, StreamError, TlsError, Trust};
 
 /// The LAN, over the system's sockets and resolver.
 pub struct LinuxLan {
     reactor: Reactor,
     names: Names,
+    authorities: Rc<RefCell<Authorities>>,
 }
 
 impl LinuxLan {
     /// The LAN, as far as this machine is connected to one.
     #[must_use]
     pub fn new(reactor: &Reactor) -> Self {
+        Self::resolving(reactor, names::system)
+    }
+
+    fn resolving(reactor: &Reactor, resolve: names::Resolve) -> Self {
+        let authorities = Authorities::new(reactor.waker(), clock::floor());
         Self {
             reactor: reactor.clone(),
-            names: Names::new(reactor.waker(), names::system),
+            names: Names::new(reactor.waker(), resolve),
+            authorities: Rc::new(RefCell::new(authorities)),
         }
     }
-}
 
-impl Lan for LinuxLan {
-    type Stream = Tcp;
+    /// Certificates are judged as of no moment before `unix`, seconds since 1970-01-01 00:00 UTC,
+    /// whatever the wall clock shows.
+    pub fn keep_clock_above(&self, unix: u64) {
+        self.authorities.borrow().keep_clock_above(unix);
+    }
 
-    fn connect(&mut self, host: &str, port: u16) -> Tcp {
+    /// As [`connect`](Lan::connect), for what never speaks TLS.
+    pub(super) fn connect_plain(&mut self, host: &str, port: u16) -> Tcp {
         let mut tcp = Tcp {
             reactor: self.reactor.clone(),
             state: State::LookingUp(self.names.look_up(host, port)),
@@ -52,6 +67,15 @@ impl Lan for LinuxLan {
         // An address in digits goes out now, not at the next wake-up.
         tcp.connection();
         tcp
+    }
+}
+
+impl Lan for LinuxLan {
+    type Stream = Secured<Tcp>;
+
+    fn connect(&mut self, host: &str, port: u16) -> Secured<Tcp> {
+        let tcp = self.connect_plain(host, port);
+        Secured::new(tcp, host, Rc::clone(&self.authorities))
     }
 }
 
@@ -64,13 +88,19 @@ pub struct Tcp {
 enum State {
     LookingUp(LookUp),
     Connecting(Attempt),
-    Open(Descriptor),
+    Open(Open),
     Failed(ConnectError),
+}
+
+struct Open {
+    stream: Descriptor,
+    near: bool,
 }
 
 /// One address under way, and those to try if it fails.
 struct Attempt {
     stream: Descriptor,
+    near: bool,
     others: IntoIter<SocketAddr>,
 }
 
@@ -78,7 +108,7 @@ impl Tcp {
     /// The stream by itself, once it is open.
     pub(super) fn into_open(self) -> Option<Descriptor> {
         match self.state {
-            State::Open(stream) => Some(stream),
+            State::Open(open) => Some(open.stream),
             State::LookingUp(_) | State::Connecting(_) | State::Failed(_) => None,
         }
     }
@@ -108,7 +138,10 @@ impl State {
             },
             Self::Connecting(attempt) => match attempt.outcome() {
                 None => (Self::Connecting(attempt), false),
-                Some(Ok(())) => (Self::Open(attempt.stream), false),
+                Some(Ok(())) => {
+                    let Attempt { stream, near, .. } = attempt;
+                    (Self::Open(Open { stream, near }), false)
+                }
                 Some(Err(errno)) if attempt.others.as_slice().is_empty() => {
                     (Self::Failed(connect_error(errno)), false)
                 }
@@ -128,6 +161,15 @@ impl LanStream for Tcp {
             State::Failed(error) => Connection::Failed(*error),
         }
     }
+
+    /// TLS lies above: see [`Secured`]. A connection without it must not seem to have it.
+    fn start_tls(&mut self, _trust: Trust<'_>) {
+        self.state = State::Failed(ConnectError::Tls(TlsError::Misbehaved));
+    }
+
+    fn is_near(&self) -> bool {
+        matches!(&self.state, State::Open(open) if open.near)
+    }
 }
 
 impl ByteStream for Tcp {
@@ -135,7 +177,7 @@ impl ByteStream for Tcp {
         self.go_on();
         match &mut self.state {
             State::LookingUp(_) | State::Connecting(_) => Ok(0),
-            State::Open(stream) => stream.read(buf),
+            State::Open(open) => open.stream.read(buf),
             State::Failed(_) => Err(StreamError::Closed),
         }
     }
@@ -144,7 +186,7 @@ impl ByteStream for Tcp {
         self.go_on();
         match &mut self.state {
             State::LookingUp(_) | State::Connecting(_) => Ok(0),
-            State::Open(stream) => stream.write(octets),
+            State::Open(open) => open.stream.write(octets),
             State::Failed(_) => Err(StreamError::Closed),
         }
     }
@@ -156,8 +198,11 @@ fn try_next(reactor: &Reactor, mut addresses: IntoIter<SocketAddr>) -> State {
     while let Some(address) = addresses.next() {
         match start(reactor, address, !addresses.as_slice().is_empty()) {
             Ok(stream) => {
-                let others = addresses;
-                return State::Connecting(Attempt { stream, others });
+                return State::Connecting(Attempt {
+                    stream,
+                    near: is_near(address.ip()),
+                    others: addresses,
+                });
             }
             Err(errno) => error = connect_error(errno),
         }
@@ -225,14 +270,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc::channel;
 
-    fn lan(reactor: &Reactor, resolve: names::Resolve) -> LinuxLan {
-        LinuxLan {
-            reactor: reactor.clone(),
-            names: Names::new(reactor.waker(), resolve),
-        }
-    }
-
-    fn settled(reactor: &Reactor, tcp: &mut Tcp) -> Connection {
+    fn settled(reactor: &Reactor, tcp: &mut Secured<Tcp>) -> Connection {
         while tcp.connection() == Connection::Pending {
             reactor.wait(None);
         }
@@ -288,7 +326,7 @@ mod tests {
     #[test]
     fn addresses_are_tried_in_turn() {
         let reactor = Reactor::new().unwrap();
-        let mut lan = lan(&reactor, |_, port| {
+        let mut lan = LinuxLan::resolving(&reactor, |_, port| {
             // Nobody listens at any but the last.
             let hosts = [[127, 0, 0, 9], [127, 0, 0, 8], [127, 0, 0, 1]];
             Ok(hosts.map(|host| SocketAddr::from((host, port))).to_vec())
@@ -307,8 +345,10 @@ mod tests {
         let reactor = Reactor::new().unwrap();
         for error in [ConnectError::NoSuchHost, ConnectError::LookupFailed] {
             let mut lan = match error {
-                ConnectError::NoSuchHost => lan(&reactor, |_, _| Err(ConnectError::NoSuchHost)),
-                _ => lan(&reactor, |_, _| Err(ConnectError::LookupFailed)),
+                ConnectError::NoSuchHost => {
+                    LinuxLan::resolving(&reactor, |_, _| Err(ConnectError::NoSuchHost))
+                }
+                _ => LinuxLan::resolving(&reactor, |_, _| Err(ConnectError::LookupFailed)),
             };
             let mut tcp = lan.connect("mail", 110);
             assert_eq!(settled(&reactor, &mut tcp), Connection::Failed(error));
@@ -352,7 +392,7 @@ mod tests {
         static ASKED: std::sync::Mutex<Option<std::sync::mpsc::Sender<()>>> =
             std::sync::Mutex::new(None);
         *ASKED.lock().unwrap() = Some(asked);
-        let mut lan = lan(&reactor, |_, port| {
+        let mut lan = LinuxLan::resolving(&reactor, |_, port| {
             ASKED.lock().unwrap().as_ref().unwrap().send(()).unwrap();
             Ok(vec![SocketAddr::from((HOST, port))])
         });

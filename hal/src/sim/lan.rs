@@ -15,6 +15,7 @@ use super::world::Clock;
 use crate::lan::{ConnectError, Connection, Lan, LanStream};
 use crate::stream::{ByteStream, StreamError};
 use crate::time::{Duration, Instant};
+use crate::tls::{TlsError, Trust};
 
 /// What a connection carries at one moment: two of Ethernet's frames.
 const PIECE_OCTETS: usize = 3000;
@@ -59,6 +60,8 @@ struct Wire {
     /// The gateway has let go.
     dropped: bool,
     starved: bool,
+    /// The gateway has begun what this server does not know.
+    tls_asked: bool,
     told: Connection,
 }
 
@@ -124,6 +127,7 @@ impl Lan for SimLan {
             ended: false,
             dropped: false,
             starved: false,
+            tls_asked: false,
             told: Connection::Pending,
         }));
         self.wires.borrow_mut().push(Rc::clone(&wire));
@@ -140,6 +144,15 @@ impl LanStream for SimStream {
         let mut wire = self.wire.borrow_mut();
         wire.told = wire.connection(self.clock.now());
         wire.told
+    }
+
+    /// The mail server of a world knows no TLS.
+    fn start_tls(&mut self, _trust: Trust<'_>) {
+        self.wire.borrow_mut().tls_asked = true;
+    }
+
+    fn is_near(&self) -> bool {
+        true
     }
 }
 
@@ -204,6 +217,9 @@ impl Wire {
             Fault::BlackHole => Connection::Pending,
             Fault::NoName if now >= self.opens => Connection::Failed(ConnectError::LookupFailed),
             Fault::Refused if now >= self.opens => Connection::Failed(ConnectError::Refused),
+            _ if now >= self.opens && self.tls_asked => {
+                Connection::Failed(ConnectError::Tls(TlsError::NotTls))
+            }
             _ if now >= self.opens => Connection::Open,
             _ => Connection::Pending,
         }

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!  0 magic "RMcf"   4     16 checksum of the octets behind the header  4
-//!  4 their length   4     20 zeros                                    40
-//!  8 generation     8     60 checksum of 0..60                         4
+//!  4 their length   4     20 epoch                                     4
+//!  8 generation     8     24 zeros                                    36
+//!                         60 checksum of 0..60                         4
 //! ```
 
 use hal::{Medium, MediumError};
 
+use super::claim::Claim;
 use super::defence::{Rule, defence};
 use super::geometry::Geometry;
 use super::octets::{Key, array_at, put, size, u32_at, u64_at};
@@ -32,6 +34,7 @@ struct Header {
     length: u32,
     generation: u64,
     sum: u32,
+    epoch: u32,
 }
 
 impl<M: Medium> Store<'_, M> {
@@ -52,11 +55,15 @@ impl<M: Medium> Store<'_, M> {
             return Err(StoreError::Busy);
         }
         let in_b = self.config.in_b ^ defence(Rule::ConfigTurns);
-        let last = self.config.newest.map_or(0, |newest| newest.generation);
         let header = Header {
             length: size(octets.len()),
-            generation: last.checked_add(1).ok_or(Fault::Exhausted)?,
+            generation: self
+                .config
+                .generation()
+                .checked_add(1)
+                .ok_or(Fault::Exhausted)?,
             sum: self.key.sum(octets),
+            epoch: self.epoch,
         };
         let at = self.geometry.config_at(in_b);
         if self.config.half != Some(header) {
@@ -101,8 +108,7 @@ impl Slots {
     /// Finds the newer of the two slots that verify.
     pub(super) fn find<M: Medium>(
         medium: &mut M,
-        geometry: &Geometry,
-        key: Key,
+        (geometry, key, claim): (&Geometry, Key, &Claim),
         scratch: &mut [u8],
     ) -> Result<Self, MediumError> {
         let mut slots = Self {
@@ -118,8 +124,10 @@ impl Slots {
             let Some(header) = Header::decode(key, &octets) else {
                 continue;
             };
-            let newest = slots.newest.map_or(0, |newest| newest.generation);
-            if header.length as usize > geometry.config_limit() || header.generation <= newest {
+            if header.length as usize > geometry.config_limit()
+                || header.generation <= slots.generation()
+                || !claim.admits_config(header.generation, header.epoch)
+            {
                 continue;
             }
             let mut sum = key.start();
@@ -140,6 +148,11 @@ impl Slots {
         }
         Ok(slots)
     }
+
+    /// Of the newest; 0 if there is none.
+    pub(super) fn generation(&self) -> u64 {
+        self.newest.map_or(0, |newest| newest.generation)
+    }
 }
 
 impl Header {
@@ -149,6 +162,7 @@ impl Header {
         put(&mut octets, 4, &self.length.to_le_bytes());
         put(&mut octets, 8, &self.generation.to_le_bytes());
         put(&mut octets, 16, &self.sum.to_le_bytes());
+        put(&mut octets, 20, &self.epoch.to_le_bytes());
         let sum = key.sum(&array_at::<60>(&octets, 0));
         put(&mut octets, 60, &sum.to_le_bytes());
         octets
@@ -161,6 +175,7 @@ impl Header {
             length: u32_at(octets, 4),
             generation: u64_at(octets, 8),
             sum: u32_at(octets, 16),
+            epoch: u32_at(octets, 20),
         })
     }
 }

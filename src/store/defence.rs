@@ -55,6 +55,10 @@ pub(super) enum Rule {
     NewEpoch,
     /// Epochs never fall along the chain of items.
     ItemEpoch,
+    /// An item that the last mount did not find does not come back.
+    ItemClaimed,
+    /// Nor does a configuration.
+    ConfigClaimed,
     /// Epochs never fall along a segment.
     RecordEpoch,
     /// An item names the checksum of the one before.
@@ -134,7 +138,7 @@ pub(super) const fn defence(_: Rule) -> bool {
 
 /// All of them.
 #[cfg(test)]
-pub(super) const RULES: [Rule; 57] = [
+pub(super) const RULES: [Rule; 59] = [
     Rule::FormatSync,
     Rule::MountSync,
     Rule::CommitSync,
@@ -158,6 +162,8 @@ pub(super) const RULES: [Rule; 57] = [
     Rule::KeyedSums,
     Rule::NewEpoch,
     Rule::ItemEpoch,
+    Rule::ItemClaimed,
+    Rule::ConfigClaimed,
     Rule::RecordEpoch,
     Rule::Chain,
     Rule::ItemNumber,

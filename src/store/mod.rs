@@ -8,7 +8,7 @@
 //! ```text
 //! medium  | superblock A, B | claim A, B | config A, B | snapshot A, B | journal | ring      |
 //!
-//! claim     [the epoch of a mount that writes]   even epochs in A, odd ones in B
+//! claim     [epoch of a mount that writes, what it found]   even epochs in A, odd ones in B
 //!
 //! snapshot  [header page | part 0 | part 1 | ...]   the index, up to some item
 //!
@@ -43,8 +43,9 @@
 //! - What was logged but not committed is there up to some entry, and not beyond. Mount says
 //!   which entries may speak of copies that are not whole ([`Index::replay`], `settled`).
 //! - No page that belongs to a commit is written again, but after what it holds was given up.
-//! - Mount writes nothing; the first write after it carries a new epoch on a fresh page, so that
-//!   leftovers of the time before are not taken for its continuation.
+//! - Mount writes nothing; the first write after it claims a new epoch, and says what was found.
+//!   Leftovers of the time before are not taken for its continuation, nor does what a mount has
+//!   passed over ever come back, though a second cut make it whole.
 
 mod claim;
 mod config;
@@ -80,6 +81,7 @@ pub use record::{HEAD_MAX, Place, WRITERS};
 pub use ring::Segment;
 pub use superblock::{Content, FormatError, content, format};
 
+use claim::Claim;
 use copy::{Slot, Writing};
 use defence::{Rule, defence};
 use item::Open;
@@ -452,7 +454,12 @@ impl<M: Medium> Store<'_, M> {
     }
 
     fn claim_epoch(&mut self) -> Result<(), StoreError> {
-        let claimed = claim::claim(&mut self.medium, &self.geometry, self.key, self.epoch);
+        let claim = Claim {
+            epoch: self.epoch,
+            number: self.item.number,
+            config: self.config.generation(),
+        };
+        let claimed = claim.write(&mut self.medium, &self.geometry, self.key);
         self.taken(claimed)?;
         if !defence(Rule::ClaimFirst) {
             self.durable = CLAIMED;

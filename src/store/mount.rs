@@ -18,6 +18,7 @@ use core::fmt;
 
 use hal::{Medium, MediumError};
 
+use super::claim::Claim;
 use super::config::Slots;
 use super::copy::Slot;
 use super::defence::{Rule, defence};
@@ -30,7 +31,7 @@ use super::record::{HEADER_OCTETS, Record, SEGMENT_OCTETS, SegmentHeader, WRITER
 use super::ring::{self, Ring, Segment};
 use super::snapshot::{self, Header, Position, Snapshot, State, part_at};
 use super::superblock::{self, SuperblockError};
-use super::{CLAIMED, Index, MOUNTED, Space, Store, claim};
+use super::{CLAIMED, Index, MOUNTED, Space, Store};
 
 /// What a mount found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +89,7 @@ pub fn mount<'a, M: Medium>(
         .get_mut(..needed as usize)
         .ok_or(MountError::TooManySegments { needed })?;
     let key = Key::new(&superblock.key);
-    let claimed = claim::claimed(&mut medium, &geometry, key)?;
+    let claim = Claim::find(&mut medium, &geometry, key)?;
     let mut survey = Survey {
         medium: &mut medium,
         geometry: &geometry,
@@ -98,7 +99,8 @@ pub fn mount<'a, M: Medium>(
         item: &mut buffers.item,
         summary: &mut buffers.summary,
         writers: &mut buffers.writers,
-        epoch: claimed,
+        epoch: claim.epoch,
+        claim,
         newest: 0,
     };
     let segments_damaged = survey.find_segments();
@@ -111,7 +113,7 @@ pub fn mount<'a, M: Medium>(
         },
         None => survey.rebuild(index)?,
     };
-    let config = Slots::find(survey.medium, &geometry, key, survey.scratch)?;
+    let config = Slots::find(survey.medium, (&geometry, key, &claim), survey.scratch)?;
     let raised = u32::from(defence(Rule::NewEpoch));
     let epoch = survey.epoch.checked_add(raised);
     let epoch = epoch.ok_or(MountError::Exhausted)?;
@@ -217,6 +219,8 @@ pub(super) struct Survey<'s, M> {
     pub(super) summary: &'s mut [u8],
     /// For items that wait: nobody writes yet.
     pub(super) writers: &'s mut [Slot],
+    /// What the last mount that wrote has found.
+    pub(super) claim: Claim,
     /// The highest epoch seen.
     pub(super) epoch: u32,
     /// The highest sequence of a segment.

@@ -18,6 +18,7 @@
 use hal::Medium;
 use heapless::Deque;
 
+use super::claim::Claim;
 use super::copy::Slot;
 use super::defence::{Rule, defence};
 use super::item::{Evicted, Item};
@@ -86,6 +87,7 @@ pub(super) struct Walk {
 /// The end of the chain as far as it was followed.
 #[derive(Debug)]
 struct Link {
+    claim: Claim,
     at: Position,
     epoch: u32,
     settled: u64,
@@ -98,6 +100,7 @@ impl Link {
         (item.number == self.at.number || !defence(Rule::ItemNumber))
             && (item.previous == self.at.previous || !defence(Rule::Chain))
             && (item.epoch >= self.epoch || !defence(Rule::ItemEpoch))
+            && self.claim.admits_item(self.at.number, item.epoch)
     }
 
     fn take(&mut self, item: &Item<'_>) {
@@ -122,6 +125,7 @@ impl<M: Medium> Survey<'_, M> {
         index: &mut impl Index,
     ) -> Result<Found, MountError> {
         let mut link = Link {
+            claim: self.claim,
             at: start.at,
             epoch: start.epoch,
             settled: start.at.number,
@@ -140,7 +144,7 @@ impl<M: Medium> Survey<'_, M> {
             waiting: Deque::new(),
             first: 0,
         };
-        let (mut pages, mut beyond) = (u64::from(self.geometry.journal), 0);
+        let (mut pages, mut beyond) = (u64::from(self.geometry.journal), self.claim.number);
         self.advance(&mut stream);
         loop {
             if let Some(item) = self.held(&stream)

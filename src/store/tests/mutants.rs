@@ -13,7 +13,7 @@ use crate::store::defence::mutant::leave_out;
 use crate::store::defence::{RULES, Rule};
 
 /// The proofs, fast ones first.
-const PROOFS: [(&str, fn()); 29] = [
+const PROOFS: [(&str, fn()); 31] = [
     ("layout", || {
         layout::superblock();
         layout::record();
@@ -31,6 +31,14 @@ const PROOFS: [(&str, fn()); 29] = [
     (
         "hole",
         power_cut::what_a_cut_left_beyond_a_hole_does_not_come_back,
+    ),
+    (
+        "passed_over",
+        power_cut::an_item_that_a_mount_passed_over_does_not_become_whole_later,
+    ),
+    (
+        "config_passed_over",
+        power_cut::a_configuration_that_a_mount_passed_over_does_not_become_whole_later,
     ),
     (
         "lost_life",

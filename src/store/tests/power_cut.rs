@@ -244,6 +244,102 @@ pub(super) fn what_a_cut_left_beyond_a_hole_does_not_come_back() {
 }
 
 #[test]
+pub(super) fn an_item_that_a_mount_passed_over_does_not_become_whole_later() {
+    // Pages of several units. Both lives write to the same page, the same but for the beginning:
+    // what the first cut has left of it and what the second has are the first life's item.
+    let tale = |value: u32| {
+        vec![
+            Set(0, value),
+            Set(1, value + 1),
+            Set(2, 3),
+            Commit,
+            Step,
+            Step,
+        ]
+    };
+    let with_copy = |value: u32| [vec![Store(vec![(3, 60)])], tale(value)].concat();
+    let (small, large) = (tiny(), layouts()[2].0);
+    for (geometry, first, second) in [
+        (small, tale(10), tale(20)),
+        (small, with_copy(10), with_copy(20)),
+        (large, with_copy(10), with_copy(20)),
+    ] {
+        let mut sweep = Sweep::new(Effort {
+            subsets: 8,
+            ..Effort::ordinary()
+        });
+        let base = formatted(&geometry).with_slow_sync(1);
+        let life = sweep.session(&base, Ledger::default(), &first);
+        let mut replay = Replay::new(&base, &life, 64);
+        let mut second_cuts = 0;
+        while replay.step() {
+            let truth = truth(&life.marks, replay.at);
+            let mut images = Vec::new();
+            sweep.tears(&replay, false, |_, image| images.push(image.to_vec()));
+            for image in images {
+                let Some(found) = sweep.strict(&image, &life, &truth, 1) else {
+                    continue;
+                };
+                let next = SimMedium::from_image(image).with_slow_sync(1);
+                let next_life = sweep.session(&next, found, &second);
+                let mut replay = Replay::new(&next, &next_life, 64);
+                while replay.step() {
+                    let truth = super::truth(&next_life.marks, replay.at);
+                    sweep.tears(&replay, false, |sweep, image| {
+                        sweep.strict(image, &next_life, &truth, 2);
+                        second_cuts += 1;
+                    });
+                }
+            }
+        }
+        assert!(second_cuts > 40, "{second_cuts}");
+    }
+}
+
+#[test]
+pub(super) fn a_configuration_that_a_mount_passed_over_does_not_become_whole_later() {
+    let save = |image: Vec<u8>, config: &[u8]| {
+        let mut memory = Memory::new();
+        let mut ledger = Ledger::default();
+        let medium = SimMedium::from_image(image).with_unit(64);
+        let (mut store, _) = mount(medium, memory.space(), &mut ledger).unwrap();
+        while store.step(&mut ledger) {}
+        store.save_config(config).unwrap();
+        store.into_medium()
+    };
+    let load = |image: &[u8]| {
+        let mut memory = Memory::new();
+        let mounted = mount(Borrowed::new(image), memory.space(), &mut Ledger::default());
+        config_of(&mut mounted.unwrap().0)
+    };
+    let config = |first: u8| Some([[first; 64], [9; 64]].concat());
+    let [before, first, second] = [1, 2, 3].map(config);
+    let mut medium = save(
+        formatted(&tiny()).image().to_vec(),
+        before.as_ref().unwrap(),
+    );
+    assert!(medium.undurable() > 0);
+    // Durable: all of it stays.
+    medium = save(medium.image().to_vec(), first.as_ref().unwrap());
+    let mut tried = 0;
+    for left in 0..8 {
+        let image = medium.cut(Cut::Units(left), &mut || 0);
+        if load(&image) == first {
+            continue;
+        }
+        assert_eq!(load(&image), before);
+        let medium = save(image, second.as_ref().unwrap());
+        for left in 0..8 {
+            let image = medium.cut(Cut::Units(left), &mut || 0);
+            let found = load(&image);
+            assert!(found == before || found == second, "{found:?}");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 7 * 8);
+}
+
+#[test]
 pub(super) fn no_unit_that_is_left_of_a_lost_life_takes_anything_from_the_next() {
     // One life fills all segments, and the cut leaves but one unit of that: a record, say, or the
     // summary of a segment that has no header. The next life gives its segments the same numbers.

@@ -56,13 +56,25 @@ pub trait Known {
 pub struct Standing {
     /// Whether the previous listing had it.
     pub listed: bool,
-    /// Whether callers took it: of equal rows, the one not yet taken is kept (design 2.6).
+    /// Whether callers took it.
     pub taken: bool,
     /// Its header identity, if it was ever seen.
     pub identity: Option<Identity>,
     /// Octets: exact where there is a copy, else the LAN server's figure.
     pub size: u32,
 }
+
+impl Standing {
+    /// See [`RANKS`].
+    fn rank(&self) -> (bool, bool) {
+        (!self.listed, self.taken)
+    }
+}
+
+/// In which order equal rows choose among equal mails (design 2.6). Those the previous listing had
+/// come first: of two equal mails one had gone, and which of them does not matter. Of these, those
+/// not taken yet: of two equal mails, one taken, the other must stay.
+const RANKS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
 
 /// What [`reconcile`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,8 +252,7 @@ fn match_equals(
         rows().for_each(|slot| matched.insert(slot));
         return;
     }
-    // First those of one identity and the very size, then those of one identity: of rows that are
-    // equal even so, those not taken.
+    // First those of one identity and the very size, then those of one identity.
     for exactly in [true, false] {
         let size = |entry: Listed| entry.size().filter(|_| exactly);
         // Of equal ones the free stand behind the others, since they are given away from the front.
@@ -251,10 +262,10 @@ fn match_equals(
                 .map(|entry| (entry.identity(), size(entry), Reverse(given(entry)), at))
         };
         equals.sort_unstable_by_key(|&at| place(listing, at));
-        for taken in [false, true] {
+        for rank in RANKS {
             for slot in rows() {
                 let row = known.standing(slot);
-                let Some(row) = row.filter(|row| row.taken == taken && !matched.contains(slot))
+                let Some(row) = row.filter(|row| row.rank() == rank && !matched.contains(slot))
                 else {
                     continue;
                 };
@@ -295,9 +306,9 @@ fn match_rest<R: Iterator<Item = u32>>(
     (matched, plan): (&mut Slots<'_>, &mut Plan),
 ) {
     let (mut any, mut unknown) = (equals, equals);
-    for taken in [false, true] {
+    for rank in RANKS {
         for slot in rows() {
-            let Some(standing) = known.standing(slot).filter(|row| row.taken == taken) else {
+            let Some(standing) = known.standing(slot).filter(|row| row.rank() == rank) else {
                 continue;
             };
             if matched.contains(slot) {
@@ -354,13 +365,12 @@ fn match_identities(
     if candidates.0.is_empty() {
         return;
     }
-    // Rows not taken yet choose first: of two equal mails, one taken, the other must stay.
-    for taken in [false, true] {
+    for rank in RANKS {
         for slot in 0..known.slots() {
             if matched.contains(slot) {
                 continue;
             }
-            let Some(standing) = known.standing(slot).filter(|row| row.taken == taken) else {
+            let Some(standing) = known.standing(slot).filter(|row| row.rank() == rank) else {
                 continue;
             };
             let Some(identity) = standing.identity else {
@@ -768,6 +778,30 @@ mod tests {
                     assert_eq!(stays(slot), expected, "{taken:04b} {left:04b} {slot}");
                 }
             }
+        }
+    }
+
+    /// Of two equal mails one has gone, and the other was taken: it stays so, under its id and under
+    /// another; and the one that comes back is offered.
+    #[test]
+    fn of_equal_rows_the_one_listed_is_kept() {
+        let row = |listed, taken| {
+            let mut row = listed_row(1);
+            (row.1.listed, row.1.taken) = (listed, taken);
+            row
+        };
+        let header = |_| Some(Identity(1001));
+        for (at, rows) in [
+            (0, vec![row(true, true), row(false, false)]),
+            (1, vec![row(false, false), row(true, true)]),
+        ] {
+            let rows = Rows(rows);
+            let (listing, ..) = plan(&[1], &rows, header);
+            assert_eq!(listing[0].verdict(), Verdict::Known(at));
+            let (listing, ..) = plan(&[50], &rows, header);
+            assert_eq!(listing[0].verdict(), Verdict::Rekeyed(at));
+            let (_, gone, ..) = plan(&[1, 1], &rows, header);
+            assert!(gone.is_empty());
         }
     }
 

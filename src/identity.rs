@@ -68,6 +68,8 @@ pub struct Header {
     pub identity: Identity,
     /// What that was made of.
     pub basis: Basis,
+    /// The same made of the fields alone, whether they suffice or not: not 0.
+    pub fields: Identity,
     /// Day of the header's `Date` in days since 1970-01-01, its time zone ignored; `None` without
     /// a date that can be read, or outside 1970 to 2149.
     pub day: Option<u16>,
@@ -202,6 +204,7 @@ impl HeaderReader {
         Header {
             identity: Identity::new(identity),
             basis,
+            fields: Identity::new(self.sum),
             day: self.date.finish(),
         }
     }

@@ -399,6 +399,27 @@ fn dovecot_without_top_keeps_one_mark_at_the_most() {
     assert_same(&house.call(Then::Keep, 19), &house.sent);
 }
 
+/// Without `UIDL` its mails are known by their headers.
+#[test]
+fn dovecot_without_unique_ids_leaves_no_trace() {
+    let kind = Kind::DovecotPop3;
+    let mails = mails(|quirk| takes(kind, quirk));
+    let mut house = House::with(kind, Settings::default(), &mails).unwrap();
+    house.hide(&["UIDL"]);
+    let before = house.files();
+    house.copy_all();
+    let said = house.visit();
+    assert!(said.contains(" 19 listed, 0 new, 0 copied"), "{said}");
+    equal_but_for_notes(&house.files(), &before);
+    assert_same(&house.call(Then::Keep, 19), &house.sent);
+
+    house.lan.remove_first();
+    house.visit();
+    assert_same(&house.call(Then::Delete, 18), &house.sent[1..]);
+    house.visit();
+    assert_same(&house.call(Then::Keep, 0), &[]);
+}
+
 /// Where `LAST` is known, `RSET` would take the mark off every mail that was read at the desk.
 #[test]
 fn what_was_read_at_the_desk_stays_marked_where_reset_would_clear_it() {

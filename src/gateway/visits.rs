@@ -483,7 +483,7 @@ fn outcome(failure: Option<&Failure>) -> Outcome {
             Some(ResponseCode::Auth) => Outcome::Refused,
             _ => Outcome::Failed(Setback::Temporary),
         },
-        Failure::Mailbox(_) => Outcome::Failed(Setback::Temporary),
+        Failure::Mailbox(_) | Failure::Nameless => Outcome::Failed(Setback::Temporary),
         _ => Outcome::Failed(Setback::Network),
     }
 }

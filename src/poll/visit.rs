@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Connecting -> Login: greeting CAPA USER PASS STAT -> Listing: UIDL
+//!      or LIST, TOP n 0               where there are no unique-ids
 //!   -> Absent -> Present -> Settling   what the listing says is written and durable: `Current`
 //!   -> Looking: TOP n 0, LIST -> Absent ..  are new ids old mails under other names?
 //!   -> Sizing: LIST -> Entering        mails that will not be copied get their rows
@@ -33,20 +34,21 @@ mod doubts;
 mod imap;
 mod listing;
 mod maildir;
+mod naming;
 mod remote;
 mod report;
 mod streaming;
 mod undoing;
 
-use choosing::{Looking, Purpose, Sizing};
+use choosing::{Looking, Purpose, Quest, Sizing};
 use copying::Copying;
 use imap::Imap;
 use maildir::Maildir;
+use naming::Naming;
 use remote::{Client, Reply, Request, Text};
 use streaming::Streaming;
 use undoing::Undoing;
 
-pub use imap::Standing;
 pub use remote::{Kind, ServerFailure};
 pub use report::{Failure, NextVisit, Report};
 
@@ -60,6 +62,15 @@ const PROGRESS_PATIENCE: Duration = Duration::from_secs(2 * 3600);
 /// A piece of a body, or a unique-id.
 pub(super) const PIECE_OCTETS: usize = 4096;
 const _: () = assert!(PIECE_OCTETS >= UNIQUE_ID_OCTETS);
+
+/// How a mailbox stood at its last whole listing, where that can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// At an IMAP server.
+    Imap(imap::Standing),
+    /// At a POP3 server without unique-ids.
+    Headers(naming::Listing),
+}
 
 /// What a visit is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +148,7 @@ pub(super) struct Run {
     /// The one mail that is fetched to see whether the source keeps it.
     pub(super) probe: bool,
     undoing: Undoing,
+    naming: Naming,
     pub(super) piece: [u8; PIECE_OCTETS],
 }
 
@@ -216,6 +228,7 @@ impl<'a> Visit<'a> {
             source: SourceRecord::default(),
             probe: false,
             undoing: Undoing::Unknown,
+            naming: Naming::default(),
             piece: [0; PIECE_OCTETS],
         });
     }
@@ -488,32 +501,28 @@ impl Run {
             Ok(false) => return Ok(Turn::Wait),
             Err(error) => return Err(Failure::Mailbox(error)),
         }
-        match then {
+        let turn = match then {
+            Then::Look if self.doubts_sizes(round) => self.ask_sizes(round, Purpose::Compare)?,
             Then::Look => {
-                let turn = if self.doubts_sizes(round) {
-                    self.ask_sizes(round, Purpose::Compare)?
-                } else {
-                    self.plan_looks(round);
-                    self.enter(State::Looking(Looking::new(false)))
-                };
-                if self.told {
-                    return Ok(turn);
-                }
-                self.told = true;
-                Ok(Turn::Tell(Event::Current))
+                self.plan_looks(round);
+                self.enter(State::Looking(Looking::new(Quest::Old)))
             }
             Then::Size => {
                 self.plan_sizes(round)?;
-                self.ask_sizes(round, Purpose::Choose)
+                self.ask_sizes(round, Purpose::Choose)?
             }
             Then::Quit => {
                 if !self.ask_if_room(round, Request::Quit) {
                     return Ok(Turn::Wait);
                 }
                 self.report.standing = self.standing();
-                Ok(self.enter(State::Quitting))
+                return Ok(self.enter(State::Quitting));
             }
+        };
+        if core::mem::replace(&mut self.told, true) {
+            return Ok(turn);
         }
+        Ok(Turn::Tell(Event::Current))
     }
 
     fn copy<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) -> Result<Turn, Failure> {
@@ -564,8 +573,10 @@ impl Run {
 
     /// What the next visit may compare with: only if this one has left nothing undone.
     fn standing(&self) -> Option<Standing> {
-        let Client::Imap(imap) = &self.client else {
-            return None;
+        let standing = match &self.client {
+            Client::Imap(imap) => imap.standing().map(Standing::Imap),
+            Client::Pop3(_) => self.naming.standing().map(Standing::Headers),
+            Client::Maildir(_) => None,
         };
         let Report {
             new,
@@ -576,7 +587,7 @@ impl Run {
         } = self.report;
         let done = self.report.failure.is_none() && next.is_none() && new == copied + uncopied;
         let all = !matches!(self.goal, Goal::Fetch(_));
-        imap.standing().filter(|_| done && all)
+        standing.filter(|_| done && all)
     }
 
     /// A row for `entry`, without a copy.

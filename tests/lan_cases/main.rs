@@ -10,6 +10,7 @@
     reason = "all of this is test code; a panic here is a failed test"
 )]
 
+mod headers;
 mod imap;
 
 #[path = "../support"]
@@ -113,6 +114,37 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
         &[(CLIENT, "every_short_body_is_read_as_its_slow_twin_says")],
     ),
     (
+        "no UIDL: known by headers, counted",
+        &[
+            (
+                HEADERS,
+                "without_unique_ids_mails_are_known_by_their_headers",
+            ),
+            (HEADERS, "mails_without_a_mark_of_their_own_are_counted"),
+            (HEADERS, "a_visit_without_unique_ids_cut_at_every_octet"),
+            (
+                HEADERS,
+                "a_visit_without_unique_ids_is_the_same_in_pieces_of_every_size",
+            ),
+            (HEADERS, "a_list_that_disagrees_with_stat_changes_nothing"),
+            (
+                HEADERS,
+                "a_mail_expunged_before_its_header_comes_is_not_listed",
+            ),
+        ],
+    ),
+    (
+        "no UIDL: found, and lost again",
+        &[(HEADERS, "a_server_that_loses_its_uidl_sends_nothing_twice")],
+    ),
+    (
+        "no UIDL and no TOP",
+        &[(
+            HEADERS,
+            "a_server_with_neither_uidl_nor_top_is_named_as_such",
+        )],
+    ),
+    (
         "IMAP: cut at every octet",
         &[(IMAP, "an_imap_visit_cut_at_every_octet")],
     ),
@@ -138,6 +170,7 @@ const MODEL: &str = "tests/model.rs";
 const RECONCILE: &str = "src/reconcile.rs";
 const CLIENT: &str = "src/pop3/client/tests.rs";
 const HERE: &str = "tests/lan_cases/main.rs";
+const HEADERS: &str = "tests/lan_cases/headers.rs";
 const IMAP: &str = "tests/lan_cases/imap.rs";
 
 #[test]
@@ -299,8 +332,12 @@ fn of_twins_with_one_id_the_one_that_is_there_is_offered() {
                         let mail = body(&desk.say(user, "RETR 1", none).unwrap());
                         assert!(mail == *left[0].octets, "{texts:?} {taken:02b} {gone}");
                     }
+                    desk.say(user, "DELE 1", none).unwrap();
                     desk.say(user, "QUIT", none).unwrap();
                     desk.hang_up();
+                    // Whichever it was: it does not come again.
+                    poll(desk, left);
+                    assert_eq!(call(desk, &config, false), [0; 0]);
                 });
             }
         }

@@ -15,7 +15,7 @@ use ringmail::link::Link;
 use ringmail::mailbox::calls::CallRecord;
 use ringmail::mailbox::maildrop::{Item, Maildrop};
 use ringmail::mailbox::{Ledger, Mailbox, Slot, View};
-use ringmail::poll::visit::{Event, Goal, Report, Tables, Visit};
+use ringmail::poll::visit::{Event, Goal, Report, Standing, Tables, Visit};
 use ringmail::pop3::server::{self, Options};
 use ringmail::reconcile::{Key, Listed};
 use ringmail::store::{self, Buffers, Geometry, Segment, Space};
@@ -44,6 +44,8 @@ pub(crate) struct Desk<'m> {
     pub(crate) now: Instant,
     /// Today, as days since 1970.
     pub(crate) day: u16,
+    /// What the next visit may compare with.
+    pub(crate) recalled: Option<Standing>,
     visit: Visit<'m>,
     maildrop: Maildrop<'m>,
     link: &'m mut Link,
@@ -149,6 +151,7 @@ impl Memory {
             mailbox,
             now: Instant::ZERO,
             day: 20_000,
+            recalled: None,
             visit: Visit::new(Tables {
                 listing: &mut self.listing,
                 order: &mut self.order,
@@ -194,6 +197,7 @@ impl Desk<'_> {
     ) -> Visited {
         self.link.clear();
         self.visit.begin(self.now, goal, self.account);
+        self.visit.recall(self.recalled.take());
         let (limit, power) = match wire.stop {
             Stop::Never => (u64::MAX, false),
             Stop::Closed(octets) => (octets, false),

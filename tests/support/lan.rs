@@ -39,6 +39,8 @@ pub(crate) struct Log {
     pub(crate) listed_at: Option<u64>,
     /// Places in the listing of the mails that were fetched whole.
     pub(crate) fetched: Vec<usize>,
+    /// Those whose header was asked for.
+    pub(crate) headers: Vec<usize>,
     /// It was told to quit.
     pub(crate) quit: bool,
 }
@@ -49,6 +51,8 @@ pub(crate) struct Pop3 {
     pub(crate) held: Vec<Held>,
     /// `TOP` is known.
     pub(crate) top: bool,
+    /// `UIDL` is known.
+    pub(crate) uidl: bool,
     /// So many entries are left out of the listing, and `STAT` does not know.
     pub(crate) cut: usize,
     pub(crate) log: Log,
@@ -67,8 +71,10 @@ impl Server for Pop3 {
         match verb {
             "CAPA" => {
                 let top: &[u8] = if self.top { b"TOP\r\n" } else { b"" };
-                self.say(out, b"+OK\r\nUIDL\r\nUSER\r\nPIPELINING\r\n");
+                let uidl: &[u8] = if self.uidl { b"UIDL\r\n" } else { b"" };
+                self.say(out, b"+OK\r\nUSER\r\nPIPELINING\r\n");
                 self.say(out, top);
+                self.say(out, uidl);
                 self.say(out, b".\r\n");
             }
             "STAT" => {
@@ -76,6 +82,7 @@ impl Server for Pop3 {
                 let stat = format!("+OK {} {octets}\r\n", self.held.len());
                 self.say(out, stat.as_bytes());
             }
+            "UIDL" if !self.uidl => self.say(out, b"-ERR what?\r\n"),
             "UIDL" => {
                 let mut text = String::from("+OK\r\n");
                 let shown = self.held.len() - self.cut.min(self.held.len());
@@ -90,7 +97,8 @@ impl Server for Pop3 {
             }
             "LIST" if number == 0 => {
                 let mut text = String::from("+OK\r\n");
-                for (held, n) in self.held.iter().zip(1..) {
+                let shown = self.held.len() - self.cut.min(self.held.len());
+                for (held, n) in self.held.iter().zip(1..).take(shown) {
                     text += &format!("{n} {}\r\n", held.octets.len());
                 }
                 text += ".\r\n";
@@ -108,7 +116,9 @@ impl Server for Pop3 {
                     let header = verb == "TOP" && words.next() == Some("0");
                     self.say(out, b"+OK\r\n");
                     self.send(&mail, header, out);
-                    if !header {
+                    if header {
+                        self.log.headers.push(number - 1);
+                    } else {
                         self.log.fetched.push(number - 1);
                     }
                 }
@@ -128,6 +138,7 @@ impl Pop3 {
         Self {
             held,
             top: true,
+            uidl: true,
             cut: 0,
             log: Log::default(),
         }

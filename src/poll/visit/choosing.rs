@@ -29,8 +29,20 @@ pub(super) struct Looking {
     asked: usize,
     at: usize,
     header: HeaderReader,
-    /// Whether this is for mails that will not be copied, or to find old mails under new ids.
-    uncopied: bool,
+    quest: Quest,
+}
+
+/// What headers are looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quest {
+    /// To find old mails under new ids.
+    Old,
+    /// To enter mails that will not be copied.
+    Uncopied,
+    /// To name all mails of a listing that has no unique-ids.
+    Names,
+    /// To see whether the last of them is still the same.
+    Last,
 }
 
 impl Run {
@@ -75,8 +87,9 @@ impl Run {
             looking.asked = at + 1;
         }
         let Some(at) = self.next_errand(round, looking.at, Errand::Header) else {
-            return self.looked(round, looking.uncopied);
+            return self.looked(round, looking.quest);
         };
+        let names = matches!(looking.quest, Quest::Names | Quest::Last);
         match self.reply(round) {
             None => return Ok(Turn::Wait),
             Some(Reply::Body { length }) => {
@@ -91,6 +104,13 @@ impl Run {
                     entry.set_identity(whole.then_some(header.identity));
                     entry.set_day(header.day);
                 }
+                if names {
+                    self.named(round, at, &header);
+                }
+                looking.at = at + 1;
+            }
+            Some(refusal @ Reply::Refused { .. }) if names => {
+                self.unnamed(round, at, refusal)?;
                 looking.at = at + 1;
             }
             // No TOP, or read at the desk meanwhile.
@@ -104,10 +124,13 @@ impl Run {
     pub(super) fn looked<M: Medium>(
         &mut self,
         round: &mut Round<'_, '_, '_, M>,
-        uncopied: bool,
+        quest: Quest,
     ) -> Result<Turn, Failure> {
-        if uncopied {
-            return Ok(self.enter(State::Entering { at: 0 }));
+        match quest {
+            Quest::Old => {}
+            Quest::Uncopied => return Ok(self.enter(State::Entering { at: 0 })),
+            Quest::Names => return Ok(self.named_all(round)),
+            Quest::Last => return Ok(self.named_last(round)),
         }
         // A header alone does not make a mail: its size must agree as well.
         for entry in self.listing(round) {
@@ -147,7 +170,7 @@ impl Run {
             Purpose::Compare => {
                 self.plan_looks(round);
                 self.plan_comparison(round);
-                return Ok(self.enter(State::Looking(Looking::new(false))));
+                return Ok(self.enter(State::Looking(Looking::new(Quest::Old))));
             }
             Purpose::Judge => {}
         }
@@ -313,7 +336,11 @@ impl Run {
             self.choose_again(round, share);
         }
         self.number_rows(round);
-        Ok(self.enter(State::Looking(Looking::new(true))))
+        if self.naming.by_headers {
+            // All have been looked at.
+            return Ok(self.enter(State::Entering { at: 0 }));
+        }
+        Ok(self.enter(State::Looking(Looking::new(Quest::Uncopied))))
     }
 
     /// Decides which known mails are copied again: the newest that fit what is `left` of the
@@ -450,12 +477,12 @@ impl Looking {
         self.at
     }
 
-    pub(super) fn new(uncopied: bool) -> Self {
+    pub(super) fn new(quest: Quest) -> Self {
         Self {
             asked: 0,
             at: 0,
             header: HeaderReader::new(),
-            uncopied,
+            quest,
         }
     }
 }

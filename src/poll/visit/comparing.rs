@@ -26,9 +26,10 @@ const PROOFS: usize = 2;
 impl Run {
     /// Whether `LIST` must say which mail has changed; then all that is listed is to be asked for.
     pub(super) fn doubts_sizes<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) -> bool {
-        // The name of a Maildir's file stands for one mail for ever, and there is no `STAT`.
-        let maildir = matches!(self.client, Client::Maildir(_));
-        if self.looked || maildir || matches!(self.goal, Goal::Fetch(_)) {
+        // The name of a Maildir's file stands for one mail for ever, and there is no `STAT`. A
+        // header that has just been looked at stands for its mail as well.
+        let sure = matches!(self.client, Client::Maildir(_)) || self.naming.by_headers;
+        if self.looked || sure || matches!(self.goal, Goal::Fetch(_)) {
             return false;
         }
         let account = round.mailbox.ledger().account(self.account);

@@ -270,9 +270,8 @@ impl Run {
                 kind: ImapKind::Status,
                 state,
             } => {
-                if self
-                    .recalled
-                    .is_some_and(|then| then.holds(&state, user.seen))
+                if let Some(super::Standing::Imap(then)) = self.recalled
+                    && then.holds(&state, user.seen)
                 {
                     imap.state = Some(state);
                     return Ok(self.conclude(round, state.exists));

@@ -10,7 +10,7 @@ use hal::Medium;
 use crate::config::{Scheme, User};
 use crate::mailbox::{self, Habit, Mailbox, Row, SourceRecord};
 use crate::pop3::client::{Event as Reply, Expire, Kind, Request};
-use crate::reconcile::{Listed, Outcome, Slots, Verdict, reconcile};
+use crate::reconcile::{Key, Listed, Outcome, Slots, Verdict, reconcile};
 
 use super::remote;
 use super::{Event, Failure, Goal, Round, Run, State, Then, Turn, unexpected};
@@ -116,15 +116,40 @@ impl Run {
                 self.expected = expected.unwrap_or(self.expected);
                 self.believe(round)
             }
+            Some(remote::Reply::Refused {
+                kind: remote::Kind::Pop3(Kind::Uidl),
+                code: None,
+                ..
+            }) if !self.capabilities.uidl => self.list_by_headers(round),
+            Some(remote::Reply::Size { number, octets }) if self.naming.by_headers => {
+                let Some(entry) = round.tables.listing.get_mut(self.listed) else {
+                    return Err(Failure::ListingTooLong { limit });
+                };
+                *entry = Listed::new(Key::default(), number);
+                entry.set_size(Some(u32::try_from(octets).unwrap_or(u32::MAX)));
+                self.listed += 1;
+                Ok(Turn::Again)
+            }
+            Some(remote::Reply::SizesEnd) if self.naming.by_headers => {
+                self.count(round)?;
+                self.name(round)
+            }
             Some(other) => Err(unexpected(other)),
         }
     }
 
-    /// The listing has come to its end: is it whole?
+    /// The listing has come to its end.
     pub(super) fn believe<M: Medium>(
         &mut self,
         round: &mut Round<'_, '_, '_, M>,
     ) -> Result<Turn, Failure> {
+        self.count(round)?;
+        self.judge(round);
+        Ok(self.enter(State::Absent { slot: 0 }))
+    }
+
+    /// Is it whole?
+    fn count<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) -> Result<(), Failure> {
         let listing = round.tables.listing.get_mut(..self.listed);
         let listing = listing.unwrap_or_default();
         let listed = u32::try_from(self.listed).unwrap_or(u32::MAX);
@@ -141,8 +166,7 @@ impl Run {
             });
         }
         self.report.listed = listed;
-        self.judge(round);
-        Ok(self.enter(State::Absent { slot: 0 }))
+        Ok(())
     }
 
     /// Compares the listing with the rows.

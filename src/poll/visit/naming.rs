@@ -177,6 +177,7 @@ impl Run {
         }
         self.listed = kept;
         self.report.listed = u32::try_from(kept).unwrap_or(u32::MAX);
+        self.looked = true;
         self.judge(round);
         self.enter(State::Absent { slot: 0 })
     }

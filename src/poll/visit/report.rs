@@ -7,7 +7,7 @@ use hal::lan::ConnectError;
 use crate::mailbox;
 use crate::pop3::client::Expire;
 
-use super::imap::Standing;
+use super::Standing;
 use super::remote::{Kind, ResponseCode, ServerFailure, Text};
 
 /// A visit in figures.
@@ -71,6 +71,8 @@ pub enum Failure {
         /// As were listed.
         listed: u32,
     },
+    /// The server has neither `UIDL` nor `TOP`: its mails cannot be told apart.
+    Nameless,
     /// The listing is longer than this board has memory for.
     ListingTooLong {
         /// The longest.
@@ -146,6 +148,9 @@ impl fmt::Display for Failure {
             Self::Server(failure) => write!(f, "{failure}"),
             Self::ListingCut { expected, listed } => {
                 write!(f, "listing not whole: {listed} of {expected} mails")
+            }
+            Self::Nameless => {
+                f.write_str("the server has neither UIDL nor TOP: no mail can be known")
             }
             Self::ListingTooLong { limit } => write!(f, "more than {limit} mails are listed"),
             Self::Short(count) => {

@@ -22,7 +22,7 @@ use super::tombstones::{Pins, Tombstones};
 /// beyond lose their copy at once, and are fetched again.
 const DOUBTFUL: usize = 64;
 
-/// UIDs passed over when the index was rebuilt: more rows than there may be had one without a copy.
+/// UIDs passed over when the medium has lost what was durable: more than there may be rows.
 const LOST_UIDS: u32 = 1 << 20;
 
 /// The table of rows, the accounts they belong to, and the log of calls.
@@ -433,7 +433,7 @@ impl Index for Ledger<'_> {
         }
     }
 
-    fn rebuilt(&mut self) {
+    fn lost(&mut self) {
         self.next_uid = self.next_uid.saturating_add(LOST_UIDS);
     }
 
@@ -635,7 +635,7 @@ mod tests {
                 crc: 1,
             },
         );
-        ledger.rebuilt();
+        ledger.lost();
         let rows: Vec<_> = ledger
             .rows()
             .map(|(_, row)| {

@@ -53,8 +53,6 @@ pub(super) enum Rule {
 
     /// Each mount writes under an epoch of its own.
     NewEpoch,
-    /// Epochs never fall along the chain of items.
-    ItemEpoch,
     /// An item that the last mount did not find does not come back.
     ItemClaimed,
     /// Nor does a configuration.
@@ -86,8 +84,6 @@ pub(super) enum Rule {
     MountPage,
     /// A journal page that is still needed is not overwritten.
     JournalFull,
-    /// A snapshot is not believed once the journal has gone round it.
-    Outdated,
     /// Entries of commits that may not be whole are replayed as unsettled.
     Settled,
     /// What was unsettled at the last mount stays so until it was looked at.
@@ -138,7 +134,7 @@ pub(super) const fn defence(_: Rule) -> bool {
 
 /// All of them.
 #[cfg(test)]
-pub(super) const RULES: [Rule; 59] = [
+pub(super) const RULES: [Rule; 57] = [
     Rule::FormatSync,
     Rule::MountSync,
     Rule::CommitSync,
@@ -161,7 +157,6 @@ pub(super) const RULES: [Rule; 59] = [
     Rule::ConfigSum,
     Rule::KeyedSums,
     Rule::NewEpoch,
-    Rule::ItemEpoch,
     Rule::ItemClaimed,
     Rule::ConfigClaimed,
     Rule::RecordEpoch,
@@ -177,7 +172,6 @@ pub(super) const RULES: [Rule; 59] = [
     Rule::FreshPage,
     Rule::MountPage,
     Rule::JournalFull,
-    Rule::Outdated,
     Rule::Settled,
     Rule::Trusted,
     Rule::Beyond,

@@ -123,8 +123,10 @@ pub trait Index {
     /// mail. It has all its parts, but its checksums were not looked at.
     fn rebuild(&mut self, _head: &[u8], _copy: &Stored) {}
 
-    /// All copies were given to [`rebuild`](Self::rebuild).
-    fn rebuilt(&mut self) {}
+    /// Something that was durable is gone: the whole index, whose copies were all given to
+    /// [`rebuild`](Self::rebuild), or entries after what was restored and replayed. What was
+    /// counted then may have been counted further.
+    fn lost(&mut self) {}
 
     /// Whether the copies in `extent` may be given up now, by what is durable.
     fn may_evict(&mut self, extent: Extent<'_>) -> bool;

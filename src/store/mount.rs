@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! superblock -> claims -> segment headers -> snapshot headers
-//!   -> the newest snapshot whose parts verify and that nothing has outrun -> restore
+//!   -> the newest snapshot whose parts verify -> restore
 //!   -> from there the chain of items, in the journal and in the ring, to its first break -> replay
 //!   -> where to go on in the newest segment
-//! no such snapshot: the copies that the ring holds -> rebuild
+//! no such snapshot, and a chain that does not begin with the first item: the copies that the ring
+//! holds -> rebuild
 //! ```
 //!
 //! Nothing is written, and nothing is signed again. What is read is bounded: 128 octets of each
 //! segment; a snapshot, or two if one fails; the journal pages and the summaries of segments since,
 //! all once; the record headers of the open segment, and of one that a cut has left without its
-//! summary; the saved configuration. Only if a snapshot is missing is the whole journal looked
-//! through, and only if the index is lost the whole ring, by its record headers.
+//! summary; the saved configuration. Only if the index is lost is the whole ring looked through, by
+//! its record headers, and the whole journal.
 
 use core::fmt;
 
@@ -105,14 +106,15 @@ pub fn mount<'a, M: Medium>(
     };
     let segments_damaged = survey.find_segments();
     let (snapshot, start) = survey.restore(index)?;
-    let found = match start {
-        Some(start) => match survey.replay(&start, index)? {
-            // There was a snapshot, then, and the chain began behind it.
-            found if found.damaged && start.lacks_snapshot => survey.rebuild(index)?,
-            found => found,
-        },
-        None => survey.rebuild(index)?,
-    };
+    let mut found = survey.replay(&start, index)?;
+    if found.damaged && start.lacks_snapshot {
+        // The chain does not reach back to its beginning.
+        found = survey.rebuild(index)?;
+    }
+    let is_lost = found.damaged || found.rebuilt.is_some();
+    if is_lost {
+        index.lost();
+    }
     let config = Slots::find(survey.medium, (&geometry, key, &claim), survey.scratch)?;
     let raised = u32::from(defence(Rule::NewEpoch));
     let epoch = survey.epoch.checked_add(raised);
@@ -164,6 +166,8 @@ pub fn mount<'a, M: Medium>(
     if found.rebuilt.is_some() {
         store.snapshot.at = at;
         store.journal.from = at.page;
+    }
+    if is_lost {
         store.take_snapshot();
     }
     let mounted = Mounted {
@@ -331,25 +335,16 @@ impl<M: Medium> Survey<'_, M> {
         SegmentHeader::decode(self.key, octets)
     }
 
-    /// Restores the newest usable snapshot, if any was ever taken, and says where to start; `None`
-    /// if the index is lost.
-    fn restore(&mut self, index: &mut impl Index) -> Result<(Snapshot, Option<Start>), MountError> {
+    /// Restores the newest snapshot that is whole, and says where to start.
+    fn restore(&mut self, index: &mut impl Index) -> Result<(Snapshot, Start), MountError> {
         let (a, a_is_blank) = self.snapshot_header(false)?;
         let (b, b_is_blank) = self.snapshot_header(true)?;
         let generation = [&a, &b].into_iter().flatten().map(|h| h.generation).max();
-        let generation = generation.unwrap_or(0);
         let mut candidates = [(a, false), (b, true)];
         candidates.sort_unstable_by_key(|(header, _)| header.map(|header| header.generation));
-        // Nothing has outrun the newest snapshot: but is this the newest that there was?
-        let [(older, _), (newest, _)] = candidates;
-        let mut sure = match (older, newest) {
-            (Some(older), Some(newest)) => older.generation + 1 == newest.generation,
-            (None, Some(newest)) => newest.generation == 1,
-            (_, None) => a_is_blank && b_is_blank,
-        };
         let first = Position::first(self.geometry);
         let mut snapshot = Snapshot {
-            generation,
+            generation: generation.unwrap_or(0),
             in_b: true,
             at: first,
             parts: 0,
@@ -363,7 +358,7 @@ impl<M: Medium> Survey<'_, M> {
             let Some(header) = header else {
                 continue;
             };
-            if !self.is_outrun(&header.at, sure)? && self.restore_parts(&header, in_b, index)? {
+            if self.restore_parts(&header, in_b, index)? {
                 (snapshot.in_b, snapshot.at) = (in_b, header.at);
                 snapshot.parts = header.parts;
                 let (at, epoch) = (header.at, header.epoch);
@@ -372,44 +367,18 @@ impl<M: Medium> Survey<'_, M> {
                     epoch,
                     lacks_snapshot: false,
                 };
-                return Ok((snapshot, Some(start)));
+                return Ok((snapshot, start));
             }
-            sure = false;
         }
         if defence(Rule::Cleared) {
             index.clear();
         }
-        let lost = self.is_outrun(&first, sure)?;
         let start = Start {
             at: first,
             epoch: 0,
-            lacks_snapshot: !sure,
+            lacks_snapshot: !(a_is_blank && b_is_blank),
         };
-        Ok((snapshot, (!lost).then_some(start)))
-    }
-
-    /// Whether what stood behind `at` was overwritten, because a later snapshot held it.
-    fn is_outrun(&mut self, at: &Position, sure: bool) -> Result<bool, MountError> {
-        if !defence(Rule::Outdated) {
-            return Ok(false);
-        }
-        let next = self.page(at.page)?;
-        if next.is_some_and(|item| item.page > at.page) {
-            return Ok(true);
-        }
-        if sure {
-            return Ok(false);
-        }
-        let mut highest = 0;
-        for page in 0..u64::from(self.geometry.journal) {
-            let found = self.page(page)?.map(|item| (item.page, item.epoch));
-            if let Some((page, epoch)) = found {
-                highest = highest.max(page);
-                self.epoch = self.epoch.max(epoch);
-            }
-        }
-        let beyond = at.page.checked_add(u64::from(self.geometry.journal));
-        Ok(beyond.is_none_or(|beyond| highest >= beyond))
+        Ok((snapshot, start))
     }
 
     /// The header of a snapshot area, and whether there are but zeros.

@@ -46,7 +46,6 @@ impl<M: Medium> Survey<'_, M> {
             self.epoch = self.epoch.max(walk.epoch);
             head = walk.offset;
         }
-        index.rebuilt();
         // Numbers and pages go on behind all that were seen; their epoch is new.
         let (mut number, mut highest) = (0, 0);
         for page in 0..u64::from(self.geometry.journal) {

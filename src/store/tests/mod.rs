@@ -77,6 +77,8 @@ pub(super) struct Ledger {
     /// Rows whose copy may not be whole, as mount said.
     pub(super) loose: [bool; SLOTS],
     pub(super) pinned: [bool; SLOTS],
+    /// Mount said that what was durable is gone.
+    pub(super) lost: bool,
     /// Every state since the session began, and the moment of the trace it was abandoned at.
     pub(super) history: Vec<(State, usize)>,
     /// What the contents of copies to come are made from: sessions with the same number store
@@ -133,6 +135,10 @@ impl Index for Ledger {
             crc: copy.crc,
             seed: u32::from_le_bytes(*seed),
         });
+    }
+
+    fn lost(&mut self) {
+        self.lost = true;
     }
 
     fn may_evict(&mut self, extent: Extent<'_>) -> bool {
@@ -637,6 +643,7 @@ pub(super) fn check_image(
     );
     assert!(!mounted.journal_damaged, "false alarm at {truth:?}");
     assert_eq!(mounted.rebuilt, None, "false alarm at {truth:?}");
+    assert!(!ledger.lost, "false alarm at {truth:?}");
     for (slot, row) in ledger.rows.into_iter().enumerate() {
         let whole = read_copy(&mut store, row);
         // What was loose before the session stays so, as nobody looked at it, until a snapshot

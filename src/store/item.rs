@@ -8,8 +8,8 @@
 //!                         32 entries: length 2 (bit 15: the store's own), octets
 //! ```
 //!
-//! Items are numbered from 1 on, and each names the checksum of the one before: that is the order of
-//! all entries, exact whatever a cut took. Where an item lies is
+//! Items are numbered from 1 on, each names the checksum of the one before, and epochs never fall
+//! along them: that is the order of all entries, exact whatever a cut took. Where an item lies is
 //! another matter: on a page of the journal of its own, or in the ring, in the room that the end
 //! of a commit would only pad. `journal page` is the page it lies on, or the next one to be used.
 //! `unsettled` says how many items before this one were not known to be durable when it was

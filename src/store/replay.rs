@@ -99,6 +99,7 @@ impl Link {
     fn goes_on_with(&self, item: &Item<'_>) -> bool {
         (item.number == self.at.number || !defence(Rule::ItemNumber))
             && (item.previous == self.at.previous || !defence(Rule::Chain))
+            && (item.epoch >= self.epoch || !defence(Rule::ItemEpoch))
             && self.claim.admits_item(self.at.number, item.epoch)
     }
 

@@ -8,6 +8,7 @@
 #![allow(clippy::cast_possible_truncation)]
 
 mod bytes;
+mod crafted;
 mod damage;
 mod layout;
 mod lies;
@@ -223,7 +224,7 @@ pub(super) struct Outcome {
 }
 
 /// The smallest geometry that has everything.
-pub(super) fn tiny() -> Geometry {
+pub(super) const fn tiny() -> Geometry {
     Geometry {
         page: 128,
         superblock: 128,

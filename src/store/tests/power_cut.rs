@@ -469,3 +469,139 @@ pub(super) fn a_torn_claim_takes_no_epoch_back() {
         medium = durable;
     }
 }
+
+#[test]
+pub(super) fn a_copy_that_was_looked_at_after_a_kill_outlives_the_next_cut() {
+    // Its last page was not closed when the program was killed, but its entry was written.
+    let (geometry, unit) = layouts()[2];
+    let mut memory = Memory::new();
+    let mut ledger = Ledger::default();
+    let (mut store, _) = mount(formatted(&geometry), memory.space(), &mut ledger).unwrap();
+    while store.step(&mut ledger) {}
+    let content = content_of(1, 60);
+    let writer = store.begin(&[]).unwrap();
+    store.append(writer, &content, &mut ledger).unwrap();
+    let stored = store.finish(writer, &mut ledger).unwrap();
+    let kept = Kept {
+        place: stored.place.0,
+        length: 60,
+        crc: stored.crc,
+        seed: 1,
+    };
+    let row = Row {
+        value: 1,
+        copy: Some(kept),
+    };
+    let written = store.journal.page;
+    store.log(&encode(0, row)).unwrap();
+    while store.journal.page == written {
+        store.log(&encode(1, Row::default())).unwrap();
+    }
+    let killed = store.into_medium().killed();
+
+    let (mut store, mounted) = mount(killed, memory.space(), &mut ledger).unwrap();
+    assert!(mounted.unsettled > 0 && ledger.loose[0]);
+    assert_eq!(read_copy(&mut store, ledger.rows[0]), Ok(()));
+    store.settle();
+    while store.step(&mut ledger) {}
+    store.log(&encode(1, Row::default())).unwrap();
+    let ticket = store.commit();
+    while store.step(&mut ledger) {}
+    assert_eq!(store.committed(ticket), Ok(true));
+
+    let writer = store.begin(&[]).unwrap();
+    store.append(writer, &content, &mut ledger).unwrap();
+    store.finish(writer, &mut ledger).unwrap();
+    let medium = store.into_medium().with_unit(unit);
+    let mut random = Random(5);
+    for _ in 0..50 {
+        let image = medium.cut(Cut::Any, &mut || random.next());
+        let mut found = Ledger::default();
+        let (mut store, _) = mount(Borrowed::new(&image), memory.space(), &mut found).unwrap();
+        assert_eq!((found.rows[0], found.loose[0]), (row, false));
+        assert_eq!(read_copy(&mut store, row), Ok(()));
+    }
+}
+
+#[test]
+pub(super) fn nothing_joins_a_segment_whose_summary_is_written() {
+    // The summary is taken, the header of the next segment is refused: meanwhile a commit has an
+    // item to write, and the open page has room for it.
+    let mut memory = Memory::new();
+    let geometry = layouts()[2].0;
+    let mut between = 0;
+    for nth in 3..120 {
+        for length in [40, 300, 470] {
+            let mut ledger = Ledger::default();
+            let medium = formatted(&geometry).with_busy(nth);
+            let (mut store, _) = mount(medium, memory.space(), &mut ledger).unwrap();
+            for number in 0..30 {
+                let slot = number as usize % SLOTS;
+                let content = content_of(number, length);
+                let writer = store.begin(&[]).unwrap();
+                let mut done = 0;
+                let stored = loop {
+                    let taken = store.append(writer, &content[done..], &mut ledger);
+                    done += taken.unwrap_or(0);
+                    let end = if done < length {
+                        Err(AppendError::Busy)
+                    } else {
+                        store.finish(writer, &mut ledger)
+                    };
+                    match end {
+                        Ok(stored) => break stored,
+                        Err(error) => assert_eq!(error, AppendError::Busy),
+                    }
+                    between += u32::from(store.ring.closed && store.ring.finished);
+                    // Each commit is durable, whatever the medium refuses.
+                    log(&mut store, &mut ledger, 7, |row| row.value += 1);
+                    commit_and_look(&mut store, &mut ledger);
+                };
+                log(&mut store, &mut ledger, slot, |row| {
+                    row.copy = Some(Kept {
+                        place: stored.place.0,
+                        length: length as u32,
+                        crc: stored.crc,
+                        seed: number,
+                    });
+                });
+                if number % 3 == 2 {
+                    commit_and_look(&mut store, &mut ledger);
+                }
+            }
+        }
+    }
+    assert!(between > 10, "{between}");
+}
+
+fn log(
+    store: &mut super::Store<'_, SimMedium>,
+    ledger: &mut Ledger,
+    slot: usize,
+    change: impl FnOnce(&mut Row),
+) {
+    let mut row = ledger.rows[slot];
+    change(&mut row);
+    while let Err(error) = store.log(&encode(slot, row)) {
+        assert_eq!(error, StoreError::Busy);
+        store.step(ledger);
+    }
+    ledger.rows[slot] = row;
+}
+
+/// Commits, and mounts what is durable then.
+fn commit_and_look(store: &mut super::Store<'_, SimMedium>, ledger: &mut Ledger) {
+    let ticket = store.commit();
+    for _ in 0..10_000 {
+        store.step(ledger);
+        if store.committed(ticket) == Ok(true) {
+            break;
+        }
+    }
+    assert_eq!(store.committed(ticket), Ok(true));
+    let durable = store.medium().cut(Cut::Prefix(0), &mut || 0);
+    let mut memory = Memory::new();
+    let mut found = Ledger::default();
+    mount(Borrowed::new(&durable), memory.space(), &mut found).unwrap();
+    assert_eq!(found.rows, ledger.rows);
+}

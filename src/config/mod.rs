@@ -270,6 +270,8 @@ pub struct User {
     pub start: Start,
     /// `consumes ..`.
     pub consumes: Consumes,
+    /// `large ..`.
+    pub large: Large,
     /// `order ..`.
     pub order: Order,
     /// `share PERCENT` of the ring, 1 to 100; `None`: a fair share.
@@ -390,6 +392,17 @@ pub enum Consumes {
     Leave,
     /// The owner agrees that the gateway has the only copies.
     Copy,
+}
+
+/// `large leave|stream`: whether a mail that the ring has no room for is sent straight from a POP3
+/// server, whose maildrop is locked as long as that takes (design 2.9). By IMAP it always is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Large {
+    /// It stays where it is, and the caller is told so.
+    #[default]
+    Leave,
+    /// It is sent.
+    Stream,
 }
 
 /// `order arrival|newest|size`: order in the maildrop.
@@ -584,6 +597,7 @@ impl User {
             seen: Seen::default(),
             start: Start::default(),
             consumes: Consumes::default(),
+            large: Large::default(),
             order: Order::default(),
             share: None,
         }
@@ -644,6 +658,11 @@ impl Choosable for CommitAt {
 
 impl Choosable for Consumes {
     const WORDS: &'static [(&'static str, Self)] = &[("leave", Self::Leave), ("copy", Self::Copy)];
+}
+
+impl Choosable for Large {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("leave", Self::Leave), ("stream", Self::Stream)];
 }
 
 impl Choosable for Seen {

@@ -265,6 +265,7 @@ impl Config {
             Phrase::UserSeen => user.seen = choice(command, 3)?,
             Phrase::UserStart => user.start = start(command, 3)?,
             Phrase::UserConsumes => user.consumes = choice(command, 3)?,
+            Phrase::UserLarge => user.large = choice(command, 3)?,
             Phrase::UserOrder => user.order = choice(command, 3)?,
             Phrase::UserShare => {
                 user.share = match command.word(3) {

@@ -216,6 +216,9 @@ impl User {
                 self.consumes.word()
             ));
         }
+        if self.large != Default::default() {
+            put(format_args!("user {name} large {}", self.large.word()));
+        }
         if self.order != Default::default() {
             put(format_args!("user {name} order {}", self.order.word()));
         }

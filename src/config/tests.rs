@@ -168,6 +168,8 @@ const GOOD: &[(&str, Option<&str>)] = &[
     ("user anna start 30d", Some("user anna start 30d")),
     ("user anna consumes leave", None),
     ("user anna consumes copy", Some("user anna consumes copy")),
+    ("user anna large leave", None),
+    ("user anna large stream", Some("user anna large stream")),
     ("user anna order arrival", None),
     ("user anna order newest", Some("user anna order newest")),
     ("user anna order size", Some("user anna order size")),
@@ -380,7 +382,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "user anna",
-        "user: expected password, source, tls, poll, read-at-desk, taken-by, commit, seen, start, consumes, order or share, got nothing",
+        "user: expected password, source, tls, poll, read-at-desk, taken-by, commit, seen, start, consumes, large, order or share, got nothing",
     ),
     (
         "user anna source mail",

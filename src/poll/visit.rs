@@ -7,7 +7,8 @@
 //!   -> Looking: TOP n 0, LIST -> Absent ..  are new ids old mails under other names?
 //!   -> Sizing: LIST -> Entering        mails that will not be copied get their rows
 //!   -> Copying: TOP n 99999999         the others get theirs with their copies
-//!      or Streaming: BODY.PEEK[]<o.n>  a mail the ring has no room for goes to the caller
+//!      or Streaming: BODY.PEEK[]<o.n>  a mail the ring has no room for goes to the caller; by POP3
+//!                                  TOP n 99999999 as the line drains
 //!   -> Settling -> Quitting -> ended
 //! ```
 //!
@@ -357,8 +358,10 @@ impl<'a> Visit<'a> {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let run = self.run.as_ref()?;
-        let until = match run.state {
-            State::Connecting { until } => Some(until),
+        let until = match &run.state {
+            State::Connecting { until } => Some(*until),
+            // The server waits for us.
+            State::Streaming(streaming) if streaming.holds() => None,
             _ => run.client.deadline(),
         };
         until

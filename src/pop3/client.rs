@@ -191,6 +191,12 @@ impl Client {
         })
     }
 
+    /// Nobody has looked at what came for a while: how long the server is silent counts from the next
+    /// step.
+    pub fn wait_anew(&mut self) {
+        self.heard = None;
+    }
+
     /// How many requests have not ended yet.
     #[must_use]
     pub fn outstanding(&self) -> usize {

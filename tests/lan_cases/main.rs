@@ -12,6 +12,7 @@
 
 mod headers;
 mod imap;
+mod streaming;
 
 #[path = "../support"]
 mod support {
@@ -145,6 +146,21 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
         )],
     ),
     (
+        "a mail larger than the ring, by POP3",
+        &[
+            (
+                STREAMING,
+                "a_large_mail_is_streamed_by_pop3_in_pieces_of_every_size",
+            ),
+            (STREAMING, "a_large_mail_cut_anywhere_is_never_whole"),
+            (
+                STREAMING,
+                "what_is_streamed_is_what_was_counted_or_it_is_not_whole",
+            ),
+            (STREAMING, "without_leave_a_large_mail_stays_where_it_is"),
+        ],
+    ),
+    (
         "IMAP: cut at every octet",
         &[(IMAP, "an_imap_visit_cut_at_every_octet")],
     ),
@@ -171,6 +187,7 @@ const RECONCILE: &str = "src/reconcile.rs";
 const CLIENT: &str = "src/pop3/client/tests.rs";
 const HERE: &str = "tests/lan_cases/main.rs";
 const HEADERS: &str = "tests/lan_cases/headers.rs";
+const STREAMING: &str = "tests/lan_cases/streaming.rs";
 const IMAP: &str = "tests/lan_cases/imap.rs";
 
 #[test]

@@ -79,6 +79,10 @@ pub(crate) struct Visited {
     pub(crate) report: Option<Report>,
     /// Octets that came.
     pub(crate) octets: u64,
+    /// What was streamed to a caller.
+    pub(crate) streamed: Vec<u8>,
+    /// How much that is to be, as the caller is told.
+    pub(crate) announced: Option<u64>,
     /// The connection was lost before the visit had ended.
     pub(crate) lost: bool,
 }
@@ -204,6 +208,7 @@ impl Desk<'_> {
             Stop::Power(octets) => (octets, true),
         };
         let mut said = Vec::new();
+        let (mut streamed, mut announced) = (Vec::new(), None);
         let (mut at, mut octets) = (0, 0);
         server.greet(&mut said);
         let mut idle = 0;
@@ -218,11 +223,19 @@ impl Desk<'_> {
                     return Visited {
                         report,
                         octets,
+                        streamed,
+                        announced,
                         lost: false,
                     };
                 }
             }
             let mut moved = self.mailbox.step();
+            announced = announced.or(self.visit.streams());
+            if announced.is_some() && !self.visit.part().is_empty() {
+                streamed.extend(self.visit.part());
+                self.visit.part_taken();
+                moved = true;
+            }
             while let Some(end) = self.link.output().iter().position(|&octet| octet == b'\n') {
                 let line = String::from_utf8_lossy(&self.link.output()[..end]).into_owned();
                 self.link.take_output(end + 1);
@@ -236,6 +249,8 @@ impl Desk<'_> {
                     return Visited {
                         report,
                         octets,
+                        streamed,
+                        announced,
                         lost: false,
                     };
                 }
@@ -269,6 +284,8 @@ impl Desk<'_> {
                 Visited {
                     report,
                     octets,
+                    streamed,
+                    announced,
                     lost: true,
                 }
             }

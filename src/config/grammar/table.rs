@@ -89,6 +89,7 @@ grammar! {
         UserSeen "user USER seen read|ignore" "whether \\Seen at an IMAP server counts as read (read)"
         UserStart "user USER start all|new|DAYSd" "what the first visit copies (all)"
         UserConsumes "user USER consumes leave|copy" "from a server that drops what is fetched (leave)"
+        UserLarge "user USER large leave|stream" "send by POP3 what the ring has no room for (leave)"
         UserOrder "user USER order arrival|newest|size" "order in the maildrop (arrival)"
         UserShare "user USER share PERCENT|fair" "largest part of the ring (fair)"
         Timezone "timezone ZONE" "the clock on the wall (the machine's)"

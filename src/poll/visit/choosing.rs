@@ -290,7 +290,8 @@ impl Run {
         let agreed = round.user.consumes == Consumes::Copy;
         let consumes = self.source.habit == Habit::Consumes && !agreed;
         let mut chosen = 0_u32;
-        let mut roomless = false;
+        let (mut roomless, mut hopeless) = (false, false);
+        let ring = round.mailbox.share(Some(100));
         let listing = round.tables.listing.get_mut(..self.listed);
         for entry in listing.unwrap_or_default().iter_mut().rev() {
             let (Errand::Size, Some(size)) = (entry.errand(), entry.size()) else {
@@ -310,6 +311,8 @@ impl Run {
             let fits = size <= left && (size <= share || cost <= own) && !skipped && !entry.seen();
             // Nobody else's mail is given up for it, nor more of the ring taken than the share.
             roomless |= size > left || cost > own;
+            // Nothing at all is given up for what the whole ring cannot hold.
+            hopeless |= matches!(goal, Goal::Fetch(_)) && cost > ring;
             entry.set_errand(match goal {
                 Goal::Fetch(_) => Errand::Copy,
                 _ if consumes => Errand::Nothing,
@@ -323,8 +326,13 @@ impl Run {
                 chosen += 1;
             }
         }
-        if roomless && let Some(state) = self.streaming(round) {
-            return Ok(self.enter(state));
+        if roomless {
+            if let Some(state) = self.streaming(round) {
+                return Ok(self.enter(state));
+            }
+            if hopeless {
+                return Err(Failure::Mailbox(mailbox::Error::RingFull));
+            }
         }
         if consumes && !matches!(goal, Goal::Fetch(_)) && self.report.new > 0 {
             self.report.failure = Some(Failure::Consumes);

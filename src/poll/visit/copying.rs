@@ -116,7 +116,7 @@ impl Copying {
                     body.held = 0..length;
                     let entry = round.tables.listing.get(at);
                     let announced = entry.and_then(|entry| entry.size()).unwrap_or(0);
-                    if body.octets > u64::from(announced) * LONGER_TIMES + LONGER_OCTETS {
+                    if is_endless(body.octets, announced.into()) {
                         return Err(Failure::Endless { announced });
                     }
                 }
@@ -411,6 +411,11 @@ impl Copying {
             mailbox.abort_copy(writer);
         }
     }
+}
+
+/// Whether a mail is so much longer than announced that it may never end.
+pub(super) fn is_endless(octets: u64, announced: u64) -> bool {
+    octets > announced.saturating_mul(LONGER_TIMES) + LONGER_OCTETS
 }
 
 /// LFs of a piece.

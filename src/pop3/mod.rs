@@ -46,7 +46,8 @@ pub trait Maildrop {
 
     /// Fills the beginning of `buf` with octets of the message opened last, from `offset` on: raw
     /// content in lines that end in CR LF, not byte-stuffed. Fewer than asked for, or nothing, where
-    /// the next ones are still looked for: asked again at a later step, from where it stopped.
+    /// the next ones are still looked for: asked again at a later step. What stands before `offset`
+    /// is not asked for again, what was given from there on may be.
     ///
     /// # Errors
     /// [`ReadFault`] if the copy turns out to be damaged or to end here, or the medium fails: the

@@ -47,9 +47,45 @@ impl Sum {
         Self(digest.finalize())
     }
 
+    /// The checksum when `octets` more are covered, without a look at them: they are known to have
+    /// brought another checksum from `before` to `after`. What an octet does to a CRC does not
+    /// depend on the CRC, so the two stay as far apart as the difference becomes behind so many
+    /// zeros.
+    pub(super) fn append(self, before: Self, after: u32, octets: usize) -> Self {
+        Self(after ^ behind_zeros(self.0 ^ before.0, octets))
+    }
+
     pub(super) fn value(self) -> u32 {
         self.0
     }
+}
+
+/// What a register of the CRC becomes when `octets` zeros pass: it is multiplied by x for each of
+/// their bits. Polynomials are written with their lowest power in the highest bit, as the CRC's.
+fn behind_zeros(mut register: u32, mut octets: usize) -> u32 {
+    // x to the eighth, its square, ..
+    let mut power = 1 << 23;
+    while octets > 0 {
+        if octets & 1 == 1 {
+            register = product(register, power);
+        }
+        power = product(power, power);
+        octets >>= 1;
+    }
+    register
+}
+
+/// The product of two polynomials, modulo the CRC's.
+fn product(a: u32, mut b: u32) -> u32 {
+    let modulus = CRC_32_ISCSI.poly.reverse_bits();
+    let mut sum = 0;
+    for bit in (0..32).rev() {
+        if a >> bit & 1 == 1 {
+            sum ^= b;
+        }
+        b = (b >> 1) ^ if b & 1 == 1 { modulus } else { 0 };
+    }
+    sum
 }
 
 pub(super) fn u16_at(octets: &[u8], at: usize) -> u16 {
@@ -105,6 +141,25 @@ mod tests {
             assert_eq!(sum.value(), key.sum(&octets), "cut {cut}");
         }
         assert_ne!(key.sum(&octets), Key::new(&[0; 16]).sum(&octets));
+    }
+
+    #[test]
+    fn a_sum_goes_on_by_what_others_saw() {
+        let octets: Vec<u8> = (0..300_u32).map(|n| (n * n >> 3) as u8).collect();
+        let key = Key::new(b"0123456789abcdef");
+        for start in 0..4 {
+            for cut in start..=octets.len() {
+                let (before, seen) = (key.start().update(&octets[..3]), &octets[start..cut]);
+                let whole = key.start().update(&octets[..start]);
+                let after = before.update(seen).value();
+                let appended = whole.append(before, after, seen.len());
+                assert_eq!(appended, whole.update(seen), "{start} {cut}");
+            }
+        }
+        let long = vec![0xa5; 1 << 20];
+        let (one, other) = (Sum(1), Sum(0xdead_beef));
+        let after = one.update(&long).value();
+        assert_eq!(other.append(one, after, long.len()), other.update(&long));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Reading copies back: each chunk by its header, the whole by its checksum.
 //!
 //! The chunks of a copy stand in order, but others' may stand between them; a reader walks from
-//! record to record and passes over what is not its own.
+//! record to record and passes over what is not its own. Nothing is given out but from a chunk
+//! that lies in memory and was verified there (see [`cache`]).
+
+mod cache;
 
 use core::fmt;
 
@@ -12,13 +15,13 @@ use super::geometry::Geometry;
 use super::octets::{Key, Sum};
 use super::record::{HEAD_MAX, HEADER_OCTETS, Kind, Place, Record};
 use super::ring::{self, Segment};
-use super::{Store, Stored, octets};
+use super::{Store, Stored};
+
+pub(super) use cache::{CACHE_OCTETS, Cache};
 
 /// Headers looked at in one call: where one slow and many fast writers wrote side by side, the
 /// next chunk may be far away.
 const HEADERS: usize = 256;
-/// What is read at once where a copy begins: a mail of 4 KiB with its headers, wherever it lies.
-pub(super) const CACHE_OCTETS: usize = 8 * 1024;
 
 /// A cursor over one copy. It may be kept, copied and dropped at will; whether the copy still
 /// stands is seen at each reading.
@@ -32,15 +35,15 @@ pub struct Reader {
     start: u64,
     /// Where to look for the next chunk: segment, its sequence, offset.
     walk: (u32, u32, u32),
-    /// What of this chunk was read in order: octets of content, checksum.
-    read: Option<(u32, Sum)>,
 }
 
-/// A whole copy being verified, a slice at a time.
+/// A whole copy being verified, some chunks at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Verifier {
     reader: Reader,
-    octets: u64,
+    /// How many chunks are verified.
+    chunks: u32,
+    /// Checksum of their content.
     sum: Sum,
 }
 
@@ -71,12 +74,13 @@ impl<M: Medium> Store<'_, M> {
     pub fn verifier(&self, reader: &Reader) -> Verifier {
         Verifier {
             reader: *reader,
-            octets: 0,
+            chunks: 0,
             sum: self.key.start(),
         }
     }
 
-    /// Goes on verifying, over at most `budget` octets; what it is when it is done and whole.
+    /// Goes on verifying, until `budget` octets were looked at; what it is when it is done and
+    /// whole.
     ///
     /// A place that an unsettled entry names may hold another whole copy, of the time before:
     /// only if length and checksum are what [`Store::finish`] gave is it the one that was meant.
@@ -85,33 +89,25 @@ impl<M: Medium> Store<'_, M> {
         verifier: &mut Verifier,
         mut budget: usize,
     ) -> Option<Result<Stored, Damaged>> {
-        let (mut shelf, scratch) = self.shelf_and_scratch();
         while budget > 0 {
-            let length = scratch.len().min(budget);
-            let piece = scratch.get_mut(..length)?;
-            let reader = &mut verifier.reader;
-            let count = match shelf.read(reader, verifier.octets, piece) {
-                Ok(count) => count,
+            match self.shelf().verify_chunk(verifier) {
+                Ok(Some(octets)) => budget = budget.saturating_sub(octets),
+                // More headers than can be looked at in one call stand before the next chunk.
+                Ok(None) => return None,
                 Err(damaged) => return Some(Err(damaged)),
-            };
-            let piece = piece.get(..count).unwrap_or_default();
-            verifier.sum = verifier.sum.update(piece);
-            verifier.octets += count as u64;
-            if reader.is_last() && verifier.octets == reader.end() {
+            }
+            let Verifier { reader, sum, .. } = verifier;
+            if reader.is_last() {
                 let record = &reader.record;
-                let whole = record.whole_octets == verifier.octets
-                    && (record.whole_sum == verifier.sum.value() || !defence(Rule::WholeSum));
+                let whole = record.whole_octets == reader.end()
+                    && (record.whole_sum == sum.value() || !defence(Rule::WholeSum));
                 let stored = Stored {
                     place: record.origin,
-                    octets: verifier.octets,
-                    crc: verifier.sum.value(),
+                    octets: reader.end(),
+                    crc: sum.value(),
                 };
                 return Some(whole.then_some(stored).ok_or(Damaged::Corrupt));
             }
-            if count == 0 {
-                return None;
-            }
-            budget -= count;
         }
         None
     }
@@ -119,8 +115,8 @@ impl<M: Medium> Store<'_, M> {
     /// Reads from `offset` of the copy on, as much as `buf` takes and lies in one chunk; nothing
     /// at its end, nor before it if the next chunk was not found yet: then call again.
     ///
-    /// Each chunk that is read in order is checked once more; a mistake comes instead of its
-    /// last octets.
+    /// Nothing comes of a chunk whose checksum is wrong: a mistake comes instead of its first
+    /// octets.
     ///
     /// # Errors
     /// [`Damaged`].
@@ -151,18 +147,13 @@ impl<M: Medium> Store<'_, M> {
     }
 
     fn shelf(&mut self) -> Shelf<'_, M> {
-        self.shelf_and_scratch().0
-    }
-
-    fn shelf_and_scratch(&mut self) -> (Shelf<'_, M>, &mut [u8]) {
-        let shelf = Shelf {
+        Shelf {
             medium: &mut self.medium,
             key: self.key,
             geometry: &self.geometry,
             segments: self.segments,
             cache: Some((&mut self.cache, &mut self.buffers.cache)),
-        };
-        (shelf, &mut self.buffers.scratch)
+        }
     }
 }
 
@@ -175,20 +166,6 @@ impl Reader {
     /// Content up to the end of this chunk.
     fn end(&self) -> u64 {
         self.start + u64::from(self.record.length)
-    }
-}
-
-/// What was read last at the beginning of a copy: a small one is verified and sent from it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cache {
-    at: u64,
-    length: usize,
-}
-
-impl Cache {
-    /// Something was written to the ring.
-    pub(super) fn forget(&mut self) {
-        self.length = 0;
     }
 }
 
@@ -238,7 +215,6 @@ impl<M: Medium> Shelf<'_, M> {
             offset,
             start: 0,
             walk: (segment, sequence, offset + record.span()),
-            read: None,
         })
     }
 
@@ -246,57 +222,85 @@ impl<M: Medium> Shelf<'_, M> {
         if offset < reader.start {
             *reader = self.open(reader.record.origin)?;
         }
+        if !self.find(reader, |reader| offset < reader.end())? {
+            return Ok(0);
+        }
+        // Fits: the offset lies in this chunk.
+        let within = usize::try_from(offset - reader.start).map_err(|_| Damaged::Corrupt)?;
+        let (_, content) = self.chunk(reader)?;
+        let rest = content.get(within..).unwrap_or_default();
+        let count = rest.len().min(buf.len());
+        if let (Some(from), Some(to)) = (rest.get(..count), buf.get_mut(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
+    }
+
+    /// Verifies one more chunk, if it was found; returns its octets.
+    fn verify_chunk(&mut self, verifier: &mut Verifier) -> Result<Option<usize>, Damaged> {
+        let Verifier {
+            reader,
+            chunks,
+            sum,
+        } = verifier;
+        if !self.find(reader, |reader| reader.record.index >= *chunks)? {
+            return Ok(None);
+        }
+        let key = self.key;
+        let (head, content) = self.chunk(reader)?;
+        // The chunk's checksum covers what the copy's does, but for its head.
+        let before = key.start().update(head);
+        *sum = sum.append(before, reader.record.sum, content.len());
+        *chunks += 1;
+        Ok(Some(head.len() + content.len()))
+    }
+
+    /// Goes on to the chunk that is `wanted`; false if there is none, or it was not found yet.
+    fn find(
+        &mut self,
+        reader: &mut Reader,
+        wanted: impl Fn(&Reader) -> bool,
+    ) -> Result<bool, Damaged> {
         for _ in 0..HEADERS {
-            if offset < reader.end() {
-                return self.read_chunk(reader, offset, buf);
+            if wanted(reader) {
+                return Ok(true);
             }
             if reader.is_last() {
-                return Ok(0);
+                return Ok(false);
             }
             self.walk(reader)?;
         }
-        Ok(0)
+        Ok(false)
     }
 
-    /// Reads from the chunk that `reader` is at.
-    fn read_chunk(
-        &mut self,
-        reader: &mut Reader,
-        offset: u64,
-        buf: &mut [u8],
-    ) -> Result<usize, Damaged> {
-        let record = reader.record;
+    /// Head and content of the chunk that `reader` is at, verified where they lie in memory.
+    fn chunk(&mut self, reader: &Reader) -> Result<(&[u8], &[u8]), Damaged> {
+        let record = &reader.record;
         if ring::sequence_of(self.segments, reader.segment) != Some(record.segment)
             && defence(Rule::SegmentStands)
         {
             return Err(Damaged::Absent);
         }
-        // Fits: the offset lies in this chunk.
-        let within = u32::try_from(offset - reader.start).map_err(|_| Damaged::Corrupt)?;
-        let length = buf.len().min((record.length - within) as usize);
-        let buf = buf.get_mut(..length).unwrap_or_default();
-        let content = reader.offset + HEADER_OCTETS + u32::from(record.head);
-        self.fetch(reader.segment, content + within, buf)?;
-        if within == 0 {
-            let mut head = [0; HEAD_MAX as usize];
-            let head = head.get_mut(..usize::from(record.head)).unwrap_or_default();
-            self.fetch(reader.segment, reader.offset + HEADER_OCTETS, head)?;
-            reader.read = Some((0, self.key.start().update(head)));
-        }
-        reader.read = match reader.read {
-            Some((at, sum)) if at == within => {
-                Some((within + octets::size(buf.len()), sum.update(buf)))
+        let (cache, memory) = self.cache.as_mut().ok_or(Damaged::Unreadable)?;
+        let at = ring::offset_at(self.geometry, reader.segment, reader.offset + HEADER_OCTETS);
+        let end = ring::offset_at(self.geometry, reader.segment, self.geometry.segment);
+        let head = usize::from(record.head);
+        let length = head + record.length as usize;
+        // A copy that fits in is kept whole: it is read once more, to be sent.
+        let kept = ring::locate(self.geometry, record.origin)
+            .filter(|&(segment, _)| segment == reader.segment)
+            .map_or(at, |(segment, offset)| {
+                ring::offset_at(self.geometry, segment, offset)
+            });
+        cache.load(&mut **memory, self.medium, at, length, kept, end)?;
+        let octets = cache.held(&**memory, at, length).ok_or(Damaged::Corrupt)?;
+        if !cache.is_sound(at, record.sum) {
+            if self.key.sum(octets) != record.sum && defence(Rule::ChunkSum) {
+                return Err(Damaged::Corrupt);
             }
-            Some(_) | None => None,
-        };
-        match reader.read {
-            Some((at, sum))
-                if at == record.length && sum.value() != record.sum && defence(Rule::ChunkSum) =>
-            {
-                Err(Damaged::Corrupt)
-            }
-            Some(_) | None => Ok(buf.len()),
+            cache.found_sound(at, record.sum);
         }
+        octets.split_at_checked(head).ok_or(Damaged::Corrupt)
     }
 
     /// Looks at one more header.
@@ -330,24 +334,19 @@ impl<M: Medium> Shelf<'_, M> {
         reader.record = record;
         reader.segment = segment;
         reader.offset = offset;
-        reader.read = None;
         Ok(())
     }
 
     /// Reads what stands at the beginning of a copy, once for all that is asked of it.
     fn look_ahead(&mut self, segment: u32, offset: u32) {
-        let at = ring::offset_at(self.geometry, segment, offset);
-        let rest = self.geometry.segment.saturating_sub(offset) as usize;
-        let Some((cache, octets)) = &mut self.cache else {
+        let Some((cache, memory)) = &mut self.cache else {
             return;
         };
-        if cache.length > 0 && cache.at == at {
-            return;
-        }
-        let piece = octets.get_mut(..rest.min(CACHE_OCTETS)).unwrap_or_default();
-        cache.at = at;
+        let at = ring::offset_at(self.geometry, segment, offset);
+        let end = ring::offset_at(self.geometry, segment, self.geometry.segment);
+        let header = usize::try_from(end - at).map_or(0, |rest| rest.min(HEADER_OCTETS as usize));
         // What cannot be read at once may be read in pieces.
-        cache.length = self.medium.read(at, piece).map_or(0, |()| piece.len());
+        let _ = cache.load(&mut **memory, self.medium, at, header, at, end);
     }
 
     pub(super) fn fetch(
@@ -357,12 +356,8 @@ impl<M: Medium> Shelf<'_, M> {
         buf: &mut [u8],
     ) -> Result<(), Damaged> {
         let at = ring::offset_at(self.geometry, segment, offset);
-        if let Some((cache, octets)) = &self.cache
-            && let Some(from) = at.checked_sub(cache.at)
-            && let Ok(from) = usize::try_from(from)
-            && let Some(held) = octets
-                .get(..cache.length)
-                .and_then(|held| held.get(from..)?.get(..buf.len()))
+        if let Some((cache, memory)) = &self.cache
+            && let Some(held) = cache.held(&**memory, at, buf.len())
         {
             buf.copy_from_slice(held);
             return Ok(());

@@ -13,8 +13,10 @@ pub(super) struct Stream {
     came: u64,
     begun: bool,
     held: heapless::Vec<u8, PIECE_OCTETS>,
-    /// Of those held, read.
+    /// Of those held, read; they may be asked for again.
     read: usize,
+    /// Of those read, done with: what is read next stands behind them.
+    done: usize,
 }
 
 impl Stream {
@@ -26,6 +28,7 @@ impl Stream {
             begun: false,
             held: heapless::Vec::new(),
             read: 0,
+            done: 0,
         }
     }
 
@@ -44,36 +47,42 @@ impl Stream {
         self.came >= self.octets
     }
 
-    /// Takes the next part; false if the last one was not read to its end yet.
+    /// Takes the next part; false if the last one is not done with yet.
     pub(super) fn feed(&mut self, part: &[u8]) -> bool {
         let left = self.octets.saturating_sub(self.came);
         let fits = part.len() as u64 <= left && part.len() <= self.held.capacity();
-        if self.read < self.held.len() || !fits {
+        if self.done < self.held.len() || !fits {
             return false;
         }
         self.held.clear();
-        self.read = 0;
+        (self.read, self.done) = (0, 0);
         // It fits.
         let _ = self.held.extend_from_slice(part);
         self.came += part.len() as u64;
         true
     }
 
-    /// Reads on from `offset`: nothing where the next part has not come yet.
+    /// Reads on from `offset`, and is done with all before it: nothing where the next part has not
+    /// come yet.
     ///
     /// # Errors
-    /// [`ReadFault`] behind its end, and where it does not read on from the last time.
+    /// [`ReadFault`] behind its end, and where it does not read on from what was read last, or from
+    /// a part of that.
     pub(super) fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, ReadFault> {
-        let rest = self.held.get(self.read..).unwrap_or_default();
-        if offset + rest.len() as u64 != self.came || offset >= self.octets {
+        let first = self.came - self.held.len() as u64;
+        let at = offset.checked_sub(first).ok_or(ReadFault)?;
+        let at = usize::try_from(at).map_err(|_| ReadFault)?;
+        if !(self.done..=self.read).contains(&at) || offset >= self.octets {
             return Err(ReadFault);
         }
+        self.done = at;
+        let rest = self.held.get(at..).unwrap_or_default();
         let count = rest.len().min(buf.len());
         let (Some(rest), Some(buf)) = (rest.get(..count), buf.get_mut(..count)) else {
             return Err(ReadFault);
         };
         buf.copy_from_slice(rest);
-        self.read += count;
+        self.read = at + count;
         Ok(count)
     }
 }
@@ -119,8 +128,11 @@ mod tests {
         assert!(!stream.feed(b"fghij"), "the first part is still here");
         assert_eq!(stream.read(1, &mut [0; 4]), Err(ReadFault));
         assert_eq!(stream.read(0, &mut [0; 5]), Ok(5));
-        assert_eq!(stream.read(0, &mut [0; 5]), Err(ReadFault));
+        assert_eq!(stream.read(3, &mut [0; 5]), Ok(2), "the end was not done with");
+        assert_eq!(stream.read(2, &mut [0; 5]), Err(ReadFault));
+        assert!(!stream.feed(b"fghij"));
         assert_eq!(stream.read(5, &mut [0; 5]), Ok(0));
+        assert_eq!(stream.read(3, &mut [0; 5]), Err(ReadFault));
         assert!(!stream.feed(b"fghijk"), "longer than the mail");
     }
 }

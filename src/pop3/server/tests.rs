@@ -420,7 +420,7 @@ fn a_message_that_fails_at_any_octet_ends_the_call_without_a_dot() {
     }
     // What lies behind the part that was asked for may fail.
     let mut twin = Twin::of(&[&large_mail()]);
-    twin.fault_at = Some(5000);
+    twin.fault_at = Some(9000);
     let mut talk = Talk::in_transaction(twin, OPTIONS);
     let said = talk.ask("TOP 1 1\r\n");
     assert!(said.ends_with("\r\n.\r\n"), "{said}");

@@ -6,7 +6,7 @@
 use core::fmt::Display;
 use core::ops::ControlFlow;
 
-use crate::link::Link;
+use crate::link::{LINK_OCTETS, Link};
 use crate::pop3::multiline::{Stuffer, TERMINATOR};
 use crate::pop3::reply::put_line;
 use crate::pop3::{Maildrop, ReadFault};
@@ -118,8 +118,8 @@ impl Transfer {
         link: &mut Link,
         maildrop: &mut M,
     ) -> Result<ControlFlow<Extent>, ReadFault> {
-        // The medium is not asked for less than half of this, so that a slow line does not ask
-        // it for every octet; and there is always room for the terminator.
+        // The medium is not asked for less than this, so that a slow line does not ask it for
+        // every octet; and there is always room for the terminator.
         while link.room() >= LEAST_ROOM {
             let left = self.octets.saturating_sub(self.offset);
             if left == 0 || self.top.as_ref().is_some_and(Top::is_over) {
@@ -129,8 +129,7 @@ impl Transfer {
                     _ => Extent::Part,
                 }));
             }
-            // Byte-stuffing doubles a piece at the worst: what is read always fits.
-            let most = (link.room() / 2).min(PIECE_OCTETS);
+            let most = link.room().min(PIECE_OCTETS);
             let most = usize::try_from(left).map_or(most, |left| most.min(left));
             let mut piece = [0; PIECE_OCTETS];
             let piece = piece.get_mut(..most).unwrap_or_default();
@@ -140,12 +139,21 @@ impl Transfer {
                 // The next octets are still looked for.
                 return Ok(ControlFlow::Continue(()));
             }
-            if let Some(top) = &mut self.top {
-                piece = piece.get(..top.take(piece)).unwrap_or_default();
+            if let Some(top) = &self.top {
+                piece = piece.get(..top.clone().take(piece)).unwrap_or_default();
             }
             let stuffer = &mut self.stuffer;
-            link.put_with(|room| stuffer.stuff(piece, room).1);
-            self.offset += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            let mut stuffed = 0;
+            link.put_with(|room| {
+                let written;
+                (stuffed, written) = stuffer.stuff(piece, room);
+                written
+            });
+            // What the stuffing left no room for is read once more.
+            if let Some(top) = &mut self.top {
+                top.take(piece.get(..stuffed).unwrap_or_default());
+            }
+            self.offset += u64::try_from(stuffed).unwrap_or(u64::MAX);
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -155,7 +163,7 @@ impl Transfer {
 ///
 /// A message without a blank line is all header. As for [`Stuffer`], a LF ends a line, whether
 /// or not a CR goes before.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Top {
     lines: u64,
     place: Place,
@@ -208,7 +216,7 @@ impl Top {
     }
 }
 
-/// One read of the maildrop: half of what a link can hold, byte-stuffed at the worst.
-const PIECE_OCTETS: usize = 4096;
+/// One read of the maildrop: all that a link can hold.
+const PIECE_OCTETS: usize = LINK_OCTETS;
 /// Below this a transfer waits for more room.
 const LEAST_ROOM: usize = 512;

@@ -15,6 +15,7 @@ mod lies;
 mod mutants;
 mod power_cut;
 mod random;
+mod reading;
 mod sweep;
 
 use std::boxed::Box;

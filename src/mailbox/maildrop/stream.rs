@@ -128,7 +128,11 @@ mod tests {
         assert!(!stream.feed(b"fghij"), "the first part is still here");
         assert_eq!(stream.read(1, &mut [0; 4]), Err(ReadFault));
         assert_eq!(stream.read(0, &mut [0; 5]), Ok(5));
-        assert_eq!(stream.read(3, &mut [0; 5]), Ok(2), "the end was not done with");
+        assert_eq!(
+            stream.read(3, &mut [0; 5]),
+            Ok(2),
+            "the end was not done with"
+        );
         assert_eq!(stream.read(2, &mut [0; 5]), Err(ReadFault));
         assert!(!stream.feed(b"fghij"));
         assert_eq!(stream.read(5, &mut [0; 5]), Ok(0));

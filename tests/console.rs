@@ -255,3 +255,8 @@ fn every_command_has_its_answer() {
 fn every_error_says_what_was_expected() {
     play("errors.txt", two, |_| {});
 }
+
+#[test]
+fn how_far_a_mail_server_is_trusted_is_said_and_shown() {
+    play("tls.txt", two, |_| {});
+}

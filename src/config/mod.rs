@@ -13,6 +13,7 @@ pub mod grammar;
 mod parse;
 mod print;
 pub mod saved;
+pub mod security;
 pub mod value;
 pub mod words;
 
@@ -23,6 +24,7 @@ use heapless::{String, Vec};
 
 pub use parse::{ConfigError, check};
 pub use print::Secrets;
+pub use security::{Security, Tls};
 
 /// Style of a distinctive ring, as modems print it: `1`, `A`, or the number that was called.
 pub const STYLE_OCTETS: usize = 20;
@@ -256,6 +258,8 @@ pub struct User {
     pub password: Secret,
     /// The LAN account; a user without one has an empty maildrop.
     pub source: Option<Source>,
+    /// `tls ..`, `pin ..`, `ca ..`.
+    pub security: Security,
     /// `poll ..`.
     pub poll: Poll,
     /// `read-at-desk ..`.
@@ -300,6 +304,8 @@ pub struct Source {
 pub enum Scheme {
     /// `pop3://`, port 110 unless given.
     Pop3,
+    /// `pop3s://`, port 995 unless given.
+    Pop3s,
     /// `imap://`, port 143 unless given.
     Imap,
     /// `imaps://`, port 993 unless given.
@@ -555,7 +561,16 @@ impl Scheme {
     pub const fn is_imap(self) -> bool {
         match self {
             Self::Imap | Self::Imaps => true,
-            Self::Pop3 | Self::Maildir => false,
+            Self::Pop3 | Self::Pop3s | Self::Maildir => false,
+        }
+    }
+
+    /// Whether TLS begins with the first octet.
+    #[must_use]
+    pub const fn is_secure(self) -> bool {
+        match self {
+            Self::Pop3s | Self::Imaps => true,
+            Self::Pop3 | Self::Imap | Self::Maildir => false,
         }
     }
 
@@ -564,6 +579,7 @@ impl Scheme {
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Pop3 => "pop3://",
+            Self::Pop3s => "pop3s://",
             Self::Imap => "imap://",
             Self::Imaps => "imaps://",
             Self::Maildir => "maildir:",
@@ -575,6 +591,7 @@ impl Scheme {
     pub const fn port(self) -> u16 {
         match self {
             Self::Pop3 => 110,
+            Self::Pop3s => 995,
             Self::Imap => 143,
             Self::Imaps => 993,
             Self::Maildir => 0,
@@ -590,6 +607,7 @@ impl User {
             name,
             password,
             source: None,
+            security: Security::new(),
             poll: Poll::default(),
             read_at_desk: ReadAtDesk::default(),
             taken_by: TakenBy::default(),

@@ -2,10 +2,11 @@
 
 use core::fmt;
 
-use hal::Duration;
+use hal::{Duration, Fingerprint};
 use heapless::{String, Vec};
 
 use super::grammar::{self, Fault, Matched, Phrase, Place};
+use super::security;
 use super::value::{self, Octets};
 use super::words::Words;
 use super::{
@@ -241,7 +242,13 @@ impl Config {
             Phrase::UserSourceNone => user.source = None,
             Phrase::UserSource => user.source = Some(source(command)?),
             Phrase::UserMaildir => user.source = Some(maildir(command)?),
-            Phrase::UserTlsOff => {}
+            Phrase::UserTls => user.security.tls = choice(command, 3)?,
+            Phrase::UserPinNone => user.security.pin = None,
+            Phrase::UserPin => {
+                user.security.pin = Some(command.value(3, Fingerprint::parse)?);
+            }
+            Phrase::UserCaSystem => user.security.authorities.clear(),
+            Phrase::UserCa => user.security.authorities = command.value(3, security::file)?,
             Phrase::UserPollEvery => {
                 user.poll.every = Some(span(command, 4, POLL_EVERY)?);
             }
@@ -347,25 +354,21 @@ impl Config {
 
 fn source(command: &Matched<'_>) -> Result<Source, ConfigError> {
     let url = command.word(3);
-    let later = ["pop3s://", "imaps://"];
     let begins = |scheme: &str| {
         let start = url.get(..scheme.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     };
-    if let Some(scheme) = later.into_iter().find(|scheme| begins(scheme)) {
-        return Err(Fault::NotBuilt(scheme).into());
-    }
     if begins(Scheme::Maildir.prefix()) {
         return Err(command.too_long(4).into());
     }
-    let schemes = [Scheme::Pop3, Scheme::Imap];
+    let schemes = [Scheme::Pop3, Scheme::Pop3s, Scheme::Imap, Scheme::Imaps];
     let scheme = schemes
         .into_iter()
         .find(|scheme| begins(scheme.prefix()))
         .ok_or_else(|| command.expected(3))?;
     let rest = url.get(scheme.prefix().len()..).unwrap_or_default();
     let (rest, mailbox) = rest.split_once('/').unwrap_or((rest, ""));
-    let mailbox = text(mailbox).filter(|_| scheme != Scheme::Pop3 || mailbox.is_empty());
+    let mailbox = text(mailbox).filter(|_| scheme.is_imap() || mailbox.is_empty());
     let host_and_port = value::host_and_port(rest).filter(|(_, port)| *port != Some(0));
     let (Some((host, port)), Some(mailbox)) = (host_and_port, mailbox) else {
         return Err(command.expected(3).into());

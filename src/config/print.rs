@@ -184,6 +184,7 @@ impl User {
                 )),
             }
         }
+        self.security.commands(name, put);
         self.poll_commands(put);
         match self.read_at_desk {
             ReadAtDesk::Drop => {}

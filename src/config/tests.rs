@@ -125,7 +125,33 @@ const GOOD: &[(&str, Option<&str>)] = &[
     ("user anna seen read", None),
     ("user anna seen ignore", Some("user anna seen ignore")),
     ("user anna source none", None),
-    ("user anna tls off", None),
+    ("user anna tls off", Some("user anna tls off")),
+    ("user anna tls required", Some("user anna tls required")),
+    ("user anna tls starttls", None),
+    (
+        "user anna pin SHA256:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF",
+        Some(
+            "user anna pin sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        ),
+    ),
+    ("user anna pin none", None),
+    (
+        "user anna ca \"/etc/our ca.pem\"",
+        Some("user anna ca \"/etc/our ca.pem\""),
+    ),
+    ("user anna ca system", None),
+    (
+        "user anna source IMAPS://mail:993/Lists login anna password x",
+        Some("user anna source imaps://mail/Lists login anna password x"),
+    ),
+    (
+        "user anna source pop3s://mail login anna password x",
+        Some("user anna source pop3s://mail login anna password x"),
+    ),
+    (
+        "user anna source POP3S://mail:110/ login anna password x",
+        Some("user anna source pop3s://mail:110 login anna password x"),
+    ),
     ("user anna poll every 30s", Some("user anna poll every 30s")),
     ("user anna poll every 900s", None),
     (
@@ -382,7 +408,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "user anna",
-        "user: expected password, source, tls, poll, read-at-desk, taken-by, commit, seen, start, consumes, large, order or share, got nothing",
+        "user: expected password, source, tls, pin, ca, poll, read-at-desk, taken-by, commit, seen, start, consumes, large, order or share, got nothing",
     ),
     (
         "user anna source mail",
@@ -405,12 +431,8 @@ const BAD: &[(&str, &str)] = &[
         "source login: expected password, got nothing",
     ),
     (
-        "user anna source IMAPS://mail login a password x",
-        "not built yet: imaps://",
-    ),
-    (
-        "user anna source pop3s://mail login a password x",
-        "not built yet: pop3s://",
+        "user anna source pop3s://mail/box login a password x",
+        "source: expected a URL such as pop3://mail.example.net, got \"pop3s://mail/box\"",
     ),
     (
         "user anna source maildir:/m login a password x",
@@ -425,20 +447,21 @@ const BAD: &[(&str, &str)] = &[
         "source: expected a Maildir such as maildir:/home/anna/Maildir, got \"maildir:\"",
     ),
     (
-        "user anna tls starttls",
-        "not built yet: user USER tls starttls|required",
+        "user anna tls maybe",
+        "tls: expected starttls, off or required, got \"maybe\"",
     ),
-    (
-        "user anna tls required",
-        "not built yet: user USER tls starttls|required",
-    ),
-    ("user anna tls maybe", "tls: expected off, got \"maybe\""),
     (
         "user anna pin sha256:00",
-        "not built yet: user USER pin HASH",
+        "pin: expected sha256: and 64 hexadecimal digits, got \"sha256:00\"",
     ),
-    ("user anna pin", "not built yet: user USER pin HASH"),
-    ("user anna ca /x", "not built yet: user USER ca PATH"),
+    (
+        "user anna pin",
+        "pin: expected none or sha256: and 64 hexadecimal digits, got nothing",
+    ),
+    (
+        "user anna ca ca.pem",
+        "ca: expected a file such as /etc/ringmail/ca.pem, got \"ca.pem\"",
+    ),
     (
         "user anna poll",
         "poll: expected every, at, at-login or off, got nothing",

@@ -428,7 +428,7 @@ fn tab_completes_words_and_names_and_shows_where_it_cannot() {
         ("show user\t", "ringmail> show user"),
         ("zz\t", "ringmail> zz"),
         ("user anna init \"a\t", "ringmail> user anna init \"a"),
-        ("user anna tl\tst\t", "ringmail> user anna tls st"),
+        ("user anna tl\tst\t", "ringmail> user anna tls starttls"),
         ("sh anna\x01\x1b[C\x1b[C\t", "ringmail> show  anna"),
     ] {
         let mut bench = Bench::terminal();
@@ -656,7 +656,10 @@ fn one_command_has_no_prompt_no_echo_and_no_pages() {
         ("\n", "expected a command (help lists them)\r\n"),
         ("exit\n", ""),
         ("user anna tls off\n", ""),
-        ("user anna tls on\n", "tls: expected off, got \"on\"\r\n"),
+        (
+            "user anna tls on\n",
+            "tls: expected starttls, off or required, got \"on\"\r\n",
+        ),
         ("\x04", ""),
     ] {
         let mut bench = Bench::new(Kind::OneCommand, CONFIG);

@@ -478,6 +478,10 @@ impl<B: Board> Desk<'_, '_, B> {
                 }
                 None => write_to(out, format_args!("visit   none since the start")),
             },
+            5 => {
+                let failure = poller?.last.as_ref()?.report.failure.as_ref()?;
+                write_to(out, format_args!("        {}", failure.advice(name)?));
+            }
             _ => return None,
         }
         Some(())

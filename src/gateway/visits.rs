@@ -1,12 +1,14 @@
 //! Visits in the loop: whose turn it is, and what came of it.
 
+use hal::lan::ConnectError;
 use hal::{Board, Connection, Instant, Lan, LanStream};
 
-use crate::config::{Name, Poll, Scheme, Source, User};
+use crate::config::{Name, Poll, Scheme, Security, Source, User};
 use crate::link::Link;
 use crate::poll::schedule::{self, By, Outcome, Schedule, Setback};
 use crate::poll::visit::{Event, Failure, Goal, Report, Standing, Tables, Visit};
 use crate::pop3::client::ResponseCode;
+use crate::sasl::Nonce;
 
 use super::{LanStreamOf, Line, Moment, Office};
 
@@ -20,6 +22,7 @@ pub(super) struct VisitPlace<'a, B: Board> {
     user: Name,
     /// Where the connection goes: what another source says and wants is not for this one.
     source: Option<Source>,
+    security: Security,
     goal: Goal,
     /// A caller is sent what it fetches as it comes.
     streaming: bool,
@@ -31,11 +34,14 @@ pub(super) struct Poller {
     /// What the owner said of it; other words make another poller.
     poll: Poll,
     source: Option<Source>,
+    security: Security,
     pub(super) schedule: Schedule,
     /// A visit that must follow the last one at once.
     follow: Option<Goal>,
     /// How its mailbox stood after the last visit, where that can be compared.
     standing: Option<Standing>,
+    /// The server refuses the ways to log in that hide the password.
+    hiding_refused: bool,
     pub(super) last: Option<Last>,
 }
 
@@ -55,6 +61,7 @@ impl<'a, B: Board> VisitPlace<'a, B> {
             folder: None,
             user: Name::new(),
             source: None,
+            security: Security::new(),
             goal: Goal::Poll,
             streaming: false,
         }
@@ -94,8 +101,9 @@ impl<B: Board> Office<'_, B> {
             return false;
         }
         let user = self.config.user(&place.user);
-        let Some(user) = user.filter(|user| user.source == place.source) else {
-            // Deleted meanwhile, or given another source.
+        let same = |user: &&User| user.source == place.source && user.security == place.security;
+        let Some(user) = user.filter(same) else {
+            // Deleted meanwhile, or given another source, or trusting somebody else.
             let event = place.visit.closed(&mut self.mailbox);
             place.close();
             return event.is_some();
@@ -119,7 +127,8 @@ impl<B: Board> Office<'_, B> {
         let Some(stream) = place.stream.as_mut() else {
             return false;
         };
-        let connection = stream.connection();
+        let mut connection = stream.connection();
+        place.visit.set_near(stream.is_near());
         let mut moved = false;
         let mut closed = false;
         if connection == Connection::Open {
@@ -144,6 +153,11 @@ impl<B: Board> Office<'_, B> {
                     break;
                 }
                 Event::Expires(expire) => expires = Some(expire),
+                Event::StartTls => {
+                    place.link.clear();
+                    stream.start_tls(place.security.trust());
+                    connection = stream.connection();
+                }
                 Event::Current => {}
             }
         }
@@ -174,7 +188,7 @@ impl<B: Board> Office<'_, B> {
             // Whether it closed is seen in the next round.
             moved |= place.link.exchange(stream).is_ok_and(|o| !o.is_nothing());
         }
-        moved |= place.link.reads_on();
+        moved |= place.link.reads_on() || place.visit.works_on();
         self.turn_stream(at) || moved
     }
 
@@ -222,9 +236,14 @@ impl<B: Board> Office<'_, B> {
         place.link.clear();
         let name = place.user.clone();
         match &report.failure {
-            Some(_) => self
-                .notes
-                .warn(moment, format_args!("user {name}: {report}")),
+            Some(failure) => {
+                self.notes
+                    .warn(moment, format_args!("user {name}: {report}"));
+                if let Some(advice) = failure.advice(&name) {
+                    self.notes
+                        .warn(moment, format_args!("user {name}: {advice}"));
+                }
+            }
             None => self
                 .notes
                 .info(moment, format_args!("user {name}: {report}")),
@@ -254,6 +273,7 @@ impl<B: Board> Office<'_, B> {
         };
         poller.follow = report.next.map(|next| Goal::Decide(next.0));
         poller.standing = report.standing;
+        poller.hiding_refused |= report.hiding_refused;
         poller
             .schedule
             .ended(moment.now, outcome(report.failure.as_ref()));
@@ -349,7 +369,12 @@ impl<B: Board> Office<'_, B> {
     /// Starts a visit, unless there is no place, or one to the same account at the same server is
     /// under way: a maildrop is locked for one session (RFC 1939 §4).
     fn start_visit(&mut self, board: &mut B, moment: Moment, user: &Name, goal: Goal) -> bool {
-        let Some(source) = self.config.user(user).and_then(|user| user.source.clone()) else {
+        let Some(User {
+            source: Some(source),
+            security,
+            ..
+        }) = self.config.user(user).cloned()
+        else {
             return false;
         };
         let same = |other: &User| {
@@ -379,15 +404,27 @@ impl<B: Board> Office<'_, B> {
         place.link.clear();
         match source.scheme {
             Scheme::Maildir => place.folder = Some(board.folder(&source.host)),
-            _ => place.stream = Some(board.lan().connect(&source.host, source.port)),
+            scheme => {
+                let mut stream = board.lan().connect(&source.host, source.port);
+                if scheme.is_secure() {
+                    stream.start_tls(security.trust());
+                }
+                place.stream = Some(stream);
+            }
         }
+        let mut nonce = Nonce::default();
+        board.fill(&mut nonce);
+        place.security = security;
         place.user = user.clone();
         place.source = Some(source);
         place.goal = goal;
         place.streaming = false;
-        place.visit.begin(moment.now, goal, account);
+        place.visit.begin(moment.now, goal, account, nonce);
         if let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == *user) {
             poller.schedule.begun(moment.now, moment.wall);
+            if poller.hiding_refused {
+                place.visit.skip_hiding();
+            }
             // What was given up meanwhile is only copied again by a visit that looks at it.
             if !self.mailbox.could_copy_again(account) {
                 place.visit.recall(poller.standing);
@@ -436,7 +473,11 @@ impl<B: Board> Office<'_, B> {
         let config = &self.config;
         self.pollers.retain(|poller| {
             let user = config.user(&poller.user);
-            user.is_some_and(|user| user.source == poller.source && user.poll == poller.poll)
+            user.is_some_and(|user| {
+                user.source == poller.source
+                    && user.security == poller.security
+                    && user.poll == poller.poll
+            })
         });
         for user in &self.config.users {
             let known = self.pollers.iter().any(|poller| poller.user == user.name);
@@ -450,9 +491,11 @@ impl<B: Board> Office<'_, B> {
                 user: user.name.clone(),
                 poll: user.poll.clone(),
                 source: user.source.clone(),
+                security: user.security.clone(),
                 schedule: Schedule::new(&user.poll, u64::from_le_bytes(seed)),
                 follow: None,
                 standing: None,
+                hiding_refused: false,
                 last: None,
             });
         }
@@ -483,6 +526,11 @@ fn outcome(failure: Option<&Failure>) -> Outcome {
             Some(ResponseCode::Auth) => Outcome::Refused,
             _ => Outcome::Failed(Setback::Temporary),
         },
+        Failure::Connect(ConnectError::Tls(_))
+        | Failure::TlsTimedOut
+        | Failure::NoTls
+        | Failure::InClear => Outcome::Failed(Setback::Unsafe),
+        Failure::NoWay | Failure::Proof(_) => Outcome::Failed(Setback::Temporary),
         Failure::Mailbox(_) | Failure::Nameless => Outcome::Failed(Setback::Temporary),
         _ => Outcome::Failed(Setback::Network),
     }

@@ -6,7 +6,8 @@
 //! | request | goes before | ends with |
 //! | --- | --- | --- |
 //! | the greeting, never asked for | - | `Greeting` |
-//! | `CAPABILITY LOGIN NOOP LOGOUT` | `GoOn`, if words need it | `Ok` |
+//! | `CAPABILITY STARTTLS LOGIN NOOP LOGOUT` | `GoOn`, if words need it | `Ok` |
+//! | `AUTHENTICATE` | `Challenge` | `Ok` |
 //! | `STATUS EXAMINE` | the same | `Mailbox` |
 //! | `FETCH` of a listing | `Entry` | `ListingEnd` |
 //! | `UID FETCH` of a text | `Body` | `BodyEnd`, or `Missing` |
@@ -16,7 +17,7 @@
 //!            +----------------- whole -------------------+
 //!            v                                           |
 //!   Line: a response begins --{n}--> Literal --> Rest: the response goes on
-//!            |  OK to LOGOUT --> Ended
+//!            |  OK to LOGOUT, STARTTLS --> Ended
 //!            +- no response, line too long, BYE, nothing comes --> Failed
 //! ```
 //!
@@ -29,8 +30,9 @@
 //! Deviation: RFC 3501 §5.5 lets a server answer in another order; none was seen to. Such a
 //! connection is given up.
 //!
-//! There is a place for `STARTTLS` and `AUTHENTICATE`: requests like the others, before `LOGIN`.
-//! After `STARTTLS` the owner begins with a new client and an empty link.
+//! **TLS.** After `STARTTLS` the owner begins TLS, with an empty link, and makes a new client:
+//! nothing that was heard before is believed any more. What came together with the answer to
+//! `STARTTLS` ends the connection (RFC 3501 §6.2.1).
 //!
 //! Passwords pass through [`Client::request`] straight into the link and are kept nowhere.
 
@@ -110,7 +112,7 @@ enum State {
     },
     /// The next line of a response that was not whole.
     Rest(Response),
-    /// Nothing: `LOGOUT` was answered.
+    /// Nothing: `LOGOUT` or `STARTTLS` was answered.
     Ended,
     /// Nothing that could be believed.
     Failed,
@@ -179,14 +181,26 @@ impl Client {
         }
     }
 
+    /// Goes on after `STARTTLS` and its TLS: there is no second greeting.
+    #[must_use]
+    pub fn secured(now: Instant) -> Self {
+        Self {
+            waiting: Deque::new(),
+            ..Self::new(now)
+        }
+    }
+
     /// Whether any request may be made now: there is room in the window and in the link, and
-    /// `LOGOUT` was not asked.
+    /// neither `LOGOUT` nor `STARTTLS` nor `AUTHENTICATE` is under way.
     #[must_use]
     pub fn can_request(&self, link: &Link) -> bool {
         let usable = !matches!(self.state, State::Ended | State::Failed);
         usable
             && self.literal.is_none()
-            && self.waiting.back() != Some(&Kind::Logout)
+            && !matches!(
+                self.waiting.back(),
+                Some(Kind::Logout | Kind::Starttls | Kind::Authenticate(_))
+            )
             && self.waiting.len() < WINDOW
             && link.room() >= COMMAND_OCTETS
     }
@@ -225,6 +239,18 @@ impl Client {
             return false;
         }
         self.literal = request.put(link, self.tag, literal, false);
+        true
+    }
+
+    /// Answers [`Event::Challenge`] with `line`, base64 or `*`; returns whether it was sent.
+    pub fn answer(&mut self, link: &mut Link, line: &str) -> bool {
+        let asked = matches!(self.waiting.back(), Some(Kind::Authenticate(_)));
+        if !asked || link.room() < line.len() + 2 {
+            return false;
+        }
+        // There is room for both.
+        let _ = link.put(line.as_bytes()) && link.put(b"\r\n");
+        self.heard = None;
         true
     }
 
@@ -346,7 +372,12 @@ impl Client {
         if !matches!(turn, Ok(Turn::Before(_))) {
             link.consume(end + 1);
         }
-        turn
+        match turn {
+            Ok(Turn::Found(Event::Ok(Kind::Starttls))) if !link.peek().is_empty() => {
+                Err(Failure::Injected)
+            }
+            turn => turn,
+        }
     }
 
     fn read_literal(
@@ -395,12 +426,21 @@ impl Client {
             Some(Line::Untagged(text)) if greeting => self.take_greeting(text),
             Some(Line::Untagged(text)) => self.take_data(line, text, out),
             Some(Line::Tagged(number, text)) if !greeting => self.take_tagged(line, number, text),
-            Some(Line::Continuation) if self.waiting.len() == 1 && self.literal.is_some() => {
+            Some(Line::Continuation(text)) if self.is_authenticating() => {
+                let room = out.get_mut(..text.len()).ok_or(Failure::TooLong)?;
+                room.copy_from_slice(text);
+                Ok(Turn::Found(Event::Challenge { length: text.len() }))
+            }
+            Some(Line::Continuation(_)) if self.waiting.len() == 1 && self.literal.is_some() => {
                 let kind = self.waiting.front().copied();
                 Ok(kind.map_or(Turn::Again, |kind| Turn::Found(Event::GoOn(kind))))
             }
             _ => Err(self.bad(line)),
         }
+    }
+
+    fn is_authenticating(&self) -> bool {
+        matches!(self.waiting.front(), Some(Kind::Authenticate(_)))
     }
 
     fn take_greeting(&mut self, text: &[u8]) -> Result<Turn, Failure> {
@@ -653,7 +693,7 @@ impl Client {
             Condition::No | Condition::Bad => false,
             Condition::Bye | Condition::Preauth => return Err(self.bad(line)),
         };
-        if good && kind == Kind::Login {
+        if good && matches!(kind, Kind::Login | Kind::Authenticate(_)) {
             // What the server can do may be more now.
             self.capabilities = Capabilities::default();
         }
@@ -669,7 +709,7 @@ impl Client {
         }
         let bad = self.bad(line);
         self.waiting.pop_front();
-        if kind == Kind::Logout {
+        if kind == Kind::Logout || (good && kind == Kind::Starttls) {
             self.enter(State::Ended);
         }
         if told {
@@ -680,7 +720,12 @@ impl Client {
         }
         Ok(Turn::Found(match kind {
             Kind::Greeting => return Err(bad),
-            Kind::Capability | Kind::Login | Kind::Noop | Kind::Logout => Event::Ok(kind),
+            Kind::Capability
+            | Kind::Starttls
+            | Kind::Authenticate(_)
+            | Kind::Login
+            | Kind::Noop
+            | Kind::Logout => Event::Ok(kind),
             Kind::Status => {
                 let state = answer.status.ok_or(bad)?;
                 Event::Mailbox { kind, state }

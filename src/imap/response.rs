@@ -16,8 +16,8 @@ use core::fmt;
 /// One line without its CR LF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
-    /// `+`: the server takes what follows.
-    Continuation,
+    /// `+`: the server takes what follows; what it says with that.
+    Continuation(&'a [u8]),
     /// `*`, and what is behind it.
     Untagged(&'a [u8]),
     /// The number of our tag, and what is behind it.
@@ -27,8 +27,8 @@ pub(super) enum Line<'a> {
 impl<'a> Line<'a> {
     /// `None` if it is none of these, or has a tag that we never use.
     pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
-        if line == b"+" || line.starts_with(b"+ ") {
-            return Some(Self::Continuation);
+        if let Some(text) = line.strip_prefix(b"+ ").or((line == b"+").then_some(b"")) {
+            return Some(Self::Continuation(text.trim_ascii()));
         }
         let (tag, rest) = word(line);
         if tag == b"*" {
@@ -306,8 +306,8 @@ mod tests {
     #[test]
     fn lines_are_told_apart() {
         let cases: [(&[u8], Option<Line<'_>>); 12] = [
-            (b"+ go on", Some(Line::Continuation)),
-            (b"+", Some(Line::Continuation)),
+            (b"+ go on", Some(Line::Continuation(b"go on"))),
+            (b"+", Some(Line::Continuation(b""))),
             (b"* OK x", Some(Line::Untagged(b"OK x"))),
             (b"*  OK", Some(Line::Untagged(b"OK"))),
             (b"a7 OK x", Some(Line::Tagged(7, b"OK x"))),

@@ -92,6 +92,8 @@ pub enum Setback {
     Temporary,
     /// The server could not be reached, or the connection broke.
     Network,
+    /// There is no connection with it that the owner's words take for safe.
+    Unsafe,
 }
 
 /// Who asks for a visit.
@@ -297,6 +299,7 @@ impl fmt::Display for Setback {
             Self::LoginDelay => "the server wants more time between logins",
             Self::Temporary => "the server has a fault",
             Self::Network => "the server cannot be reached",
+            Self::Unsafe => "no connection that is safe",
         })
     }
 }

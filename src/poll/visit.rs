@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Connecting -> Login: greeting CAPA USER PASS STAT -> Listing: UIDL
+//!                   \ STLS -> Securing: TLS, and Login anew
 //!      or LIST, TOP n 0               where there are no unique-ids
 //!   -> Absent -> Present -> Settling   what the listing says is written and durable: `Current`
 //!   -> Looking: TOP n 0, LIST -> Absent ..  are new ids old mails under other names?
@@ -26,14 +27,17 @@ use crate::pop3::client::{
     Capabilities, Client as Pop3Client, Event as Pop3Reply, Expire, UNIQUE_ID_OCTETS,
 };
 use crate::reconcile::{Errand, Listed};
+use crate::sasl::Nonce;
 use crate::store::Ticket;
 
+mod advice;
 mod choosing;
 mod comparing;
 mod copying;
 mod doubts;
 mod imap;
 mod listing;
+mod login;
 mod maildir;
 mod naming;
 mod remote;
@@ -44,16 +48,18 @@ mod undoing;
 use choosing::{Looking, Purpose, Quest, Sizing};
 use copying::Copying;
 use imap::Imap;
+use login::Login;
 use maildir::Maildir;
 use naming::Naming;
 use remote::{Client, Reply, Request, Text};
 use streaming::Streaming;
 use undoing::Undoing;
 
+pub use advice::Advice;
 pub use remote::{Kind, ServerFailure};
 pub use report::{Failure, NextVisit, Report};
 
-/// How long a connection may take to open: TCP tries for about as long on a LAN worth the name.
+/// How long a connection may take to open, and TLS to begin: TCP tries for about as long on a LAN worth the name.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a visit may take for one mail, or one listing, whatever trickles in: 64 MB at 75 kbit/s.
@@ -95,6 +101,8 @@ pub enum Goal {
 pub enum Event {
     /// The server says that it does not keep mail for ever (RFC 2449 §6.7). Nothing was copied yet.
     Expires(Expire),
+    /// The server waits for TLS: start it, with an empty link, before the next step.
+    StartTls,
     /// What is absent or read at the LAN server is durable.
     Current,
     /// The visit has ended; the connection may be dropped.
@@ -126,6 +134,7 @@ pub(super) struct Run {
     pub(super) account: u8,
     pub(super) client: Client,
     pub(super) capabilities: Capabilities,
+    pub(super) login: Login,
     pub(super) report: Report,
     state: State,
     /// What was dealt with last, and when.
@@ -160,6 +169,7 @@ pub(super) struct Run {
 )]
 enum State {
     Connecting { until: Instant },
+    Securing { until: Instant },
     Login,
     Listing,
     Absent { slot: u32 },
@@ -206,12 +216,14 @@ impl<'a> Visit<'a> {
     }
 
     /// Begins a visit for `goal` to the source of `account`, whose connection was just started.
-    pub fn begin(&mut self, now: Instant, goal: Goal, account: u8) {
+    /// `nonce` is for this visit alone.
+    pub fn begin(&mut self, now: Instant, goal: Goal, account: u8, nonce: Nonce) {
         self.run = Some(Run {
             goal,
             account,
             client: Client::Pop3(Pop3Client::new(now)),
             capabilities: Capabilities::default(),
+            login: Login::new(nonce),
             report: Report::default(),
             state: State::Connecting {
                 until: now + CONNECT_PATIENCE,
@@ -239,6 +251,21 @@ impl<'a> Visit<'a> {
     pub fn recall(&mut self, standing: Option<Standing>) {
         if let Some(run) = &mut self.run {
             run.recalled = standing;
+        }
+    }
+
+    /// The visit that was begun shows the password where it may: an earlier one has reported that
+    /// other ways to log in are refused.
+    pub fn skip_hiding(&mut self) {
+        if let Some(run) = &mut self.run {
+            run.login.skip_hiding();
+        }
+    }
+
+    /// Whether the server is near (see [`hal::lan::is_near`]); as long as nobody says so it is not.
+    pub fn set_near(&mut self, near: bool) {
+        if let Some(run) = &mut self.run {
+            run.login.near = near;
         }
     }
 
@@ -295,8 +322,13 @@ impl<'a> Visit<'a> {
     /// need happen before.
     #[must_use]
     pub fn works_on(&self) -> bool {
-        let client = self.run.as_ref().map(|run| &run.client);
-        matches!(client, Some(Client::Maildir(maildir)) if maildir.works_on())
+        let Some(run) = &self.run else {
+            return false;
+        };
+        match &run.client {
+            Client::Maildir(maildir) => maildir.works_on(),
+            Client::Pop3(_) | Client::Imap(_) => run.login.is_working(),
+        }
     }
 
     fn step_on<M: Medium>(
@@ -349,6 +381,7 @@ impl<'a> Visit<'a> {
             // All is done; but whether QUIT was heard nobody knows.
             let mut run = self.run.take()?;
             run.report.next = None;
+            run.sum_up();
             return Some(Event::Ended(run.report));
         }
         Some(Event::Ended(self.fail(mailbox, Failure::Closed)))
@@ -359,7 +392,7 @@ impl<'a> Visit<'a> {
     pub fn deadline(&self) -> Option<Instant> {
         let run = self.run.as_ref()?;
         let until = match &run.state {
-            State::Connecting { until } => Some(*until),
+            State::Connecting { until } | State::Securing { until } => Some(*until),
             // The server waits for us.
             State::Streaming(streaming) if streaming.holds() => None,
             _ => run.client.deadline(),
@@ -383,7 +416,7 @@ impl<'a> Visit<'a> {
         // Without QUIT a source need not have dropped what it was to drop (RFC 1939 §6).
         run.report.next = None;
         run.report.failure = Some(failure);
-        run.report.alert = run.client.alert();
+        run.sum_up();
         run.report
     }
 }
@@ -413,6 +446,10 @@ impl Run {
             State::Connecting { until } => {
                 let until = *until;
                 self.connect(round, until)
+            }
+            State::Securing { until } => {
+                let until = *until;
+                self.secure(round, until)
             }
             State::Login => match self.client {
                 Client::Pop3(_) => self.log_in(round),
@@ -480,6 +517,8 @@ impl Run {
             Connection::Pending => Ok(Turn::Wait),
             Connection::Open => {
                 let source = round.user.source.as_ref();
+                // Else the connection would not be open.
+                self.login.secure = source.is_some_and(|source| source.scheme.is_secure());
                 self.client = match source.map(|source| source.scheme) {
                     Some(Scheme::Maildir) => Client::Maildir(Maildir::new(round.user.seen)),
                     Some(scheme) if scheme.is_imap() => {
@@ -564,14 +603,24 @@ impl Run {
         match self.reply(round) {
             None => Ok(Turn::Wait),
             Some(Reply::Ended) => {
-                self.report.alert = self.client.alert();
+                self.sum_up();
                 Ok(self.enter(State::Ended))
             }
             Some(_) => {
                 self.report.next = None;
+                self.sum_up();
                 Ok(self.enter(State::Ended))
             }
         }
+    }
+
+    /// Completes the report with what is known of the connection.
+    fn sum_up(&mut self) {
+        let login = matches!(self.state, State::Login);
+        let failure = self.report.failure.as_ref().filter(|_| login);
+        self.report.hiding_refused = self.login.was_hiding_refused(failure);
+        self.report.secure = self.login.secure;
+        self.report.alert = self.client.alert();
     }
 
     /// What the next visit may compare with: only if this one has left nothing undone.
@@ -701,6 +750,7 @@ impl State {
     fn name(&self) -> &'static str {
         match self {
             Self::Connecting { .. } => "connecting",
+            Self::Securing { .. } => "starting TLS",
             Self::Login => "login",
             Self::Listing => "listing",
             Self::Absent { .. } => "writing what is absent",

@@ -7,7 +7,8 @@
 //! | request | goes before | ends with |
 //! | --- | --- | --- |
 //! | the greeting, never asked for | - | `Greeting` |
-//! | `USER PASS APOP RSET NOOP LAST QUIT` | - | `Ok` |
+//! | `USER PASS APOP STLS RSET NOOP LAST QUIT` | - | `Ok` |
+//! | `AUTH` | `Challenge` | `Ok` |
 //! | `CAPA` | - | `Capabilities` |
 //! | `STAT`, `LIST n` | - | `Stat`, `Size` |
 //! | `UIDL`, `LIST` | `UniqueId`, `Size` | `ListingEnd` |
@@ -18,7 +19,7 @@
 //!         +----------------- the last line, Refused -----------------+
 //!         v                                                          |
 //!      Status --+OK--> Listing, Capabilities, Body --CR LF . CR LF --+
-//!         |  +OK to QUIT --> Ended
+//!         |  +OK to QUIT, STLS --> Ended
 //!         +- no status, line too long, nothing comes --> Failed: nothing is believed any more
 //! ```
 //!
@@ -27,6 +28,10 @@
 //! `ListingEnd` and no `BodyEnd`. Whether a whole listing says as much as `STAT` did, and whether
 //! a body is as long as it should be, is the owner's to judge. So are doubled message-numbers,
 //! and gaps: real servers leave them.
+//!
+//! **TLS.** After `STLS` the owner begins TLS, with an empty link, and makes a new client: nothing
+//! that was heard before is believed any more, neither what the server can do nor its greeting.
+//! What came together with the reply to `STLS` ends the connection (RFC 2595 §4).
 //!
 //! **What is forgiven.** Status in any case; status lines that end in a bare LF; several blanks;
 //! `+OK` before each line of a unique-id listing; unique-ids longer than RFC 1939 §7 allows, with
@@ -102,7 +107,7 @@ enum State {
         unstuffer: Unstuffer,
         octets: u64,
     },
-    /// Nothing: `QUIT` was answered.
+    /// Nothing: `QUIT` or `STLS` was answered.
     Ended,
     /// Nothing that could be believed.
     Failed,
@@ -123,8 +128,17 @@ impl Client {
         }
     }
 
-    /// Whether any request may be made now: there is room in the window and in the link, `QUIT`
-    /// was not asked, and nothing has come that nobody asked for.
+    /// Goes on after `STLS` and its TLS: there is no second greeting (RFC 2595 §4).
+    #[must_use]
+    pub fn secured(now: Instant) -> Self {
+        Self {
+            waiting: Deque::new(),
+            ..Self::new(now)
+        }
+    }
+
+    /// Whether any request may be made now: there is room in the window and in the link, neither
+    /// `QUIT` nor `STLS` nor `AUTH` is under way, and nothing has come that nobody asked for.
     ///
     /// Without `PIPELINING` the owner waits for [`outstanding`](Self::outstanding) to be 0.
     #[must_use]
@@ -133,7 +147,10 @@ impl Client {
         let in_step = self.outstanding() > 0 || link.peek().is_empty();
         usable
             && in_step
-            && self.waiting.back() != Some(&Kind::Quit)
+            && !matches!(
+                self.waiting.back(),
+                Some(Kind::Quit | Kind::Stls | Kind::Auth(_))
+            )
             && self.outstanding() < WINDOW
             && link.room() >= COMMAND_OCTETS
     }
@@ -152,6 +169,18 @@ impl Client {
         request.put(link);
         // `can_request` has looked for room.
         let _ = self.waiting.push_back(request.kind());
+        true
+    }
+
+    /// Answers [`Event::Challenge`] with `line`, base64 or `*`; returns whether it was sent.
+    pub fn answer(&mut self, link: &mut Link, line: &str) -> bool {
+        let asked = matches!(self.waiting.back(), Some(Kind::Auth(_)));
+        if !asked || link.room() < line.len() + 2 {
+            return false;
+        }
+        // There is room for both.
+        let _ = link.put(line.as_bytes()) && link.put(b"\r\n");
+        self.heard = None;
         true
     }
 
@@ -256,12 +285,23 @@ impl Client {
         match link.line(LINE_OCTETS, |line| self.take_status(kind, line, out)) {
             None => Ok(Turn::Wait),
             Some(Err(_)) => Err(Failure::TooLong { kind }),
+            Some(Ok(Ok(Turn::Found(Event::Ok(Kind::Stls))))) if !link.peek().is_empty() => {
+                Err(Failure::Injected)
+            }
             Some(Ok(turn)) => turn,
         }
     }
 
     /// Takes the status line of what waits first.
     fn take_status(&mut self, kind: Kind, line: &[u8], out: &mut [u8]) -> Result<Turn, Failure> {
+        if let (Kind::Auth(_), Some(challenge)) = (kind, status::challenge(line)) {
+            let room = out.get_mut(..challenge.len());
+            let room = room.ok_or(Failure::TooLong { kind })?;
+            room.copy_from_slice(challenge);
+            return Ok(Turn::Found(Event::Challenge {
+                length: challenge.len(),
+            }));
+        }
         let Some(status) = Status::parse(line) else {
             return Err(Failure::NotAStatus {
                 kind,
@@ -293,10 +333,15 @@ impl Client {
             Kind::User
             | Kind::Pass
             | Kind::Apop
+            | Kind::Auth(_)
             | Kind::Rset
             | Kind::Noop
             | Kind::Last
             | Kind::Quit => Event::Ok(kind),
+            Kind::Stls => {
+                self.enter(State::Ended);
+                Event::Ok(kind)
+            }
             Kind::Stat => {
                 let (count, octets) = listing::drop_listing(text).ok_or_else(bad)?;
                 Event::Stat { count, octets }

@@ -7,9 +7,9 @@
 //! })                                                   power is off: the medium comes back
 //! ```
 
-use hal::lan::Connection;
+use hal::lan::{ConnectError, Connection};
 use hal::sim::SimMedium;
-use hal::{Duration, Instant};
+use hal::{Duration, Instant, TlsError};
 use ringmail::config::{Config, User};
 use ringmail::link::Link;
 use ringmail::mailbox::calls::CallRecord;
@@ -46,6 +46,8 @@ pub(crate) struct Desk<'m> {
     pub(crate) day: u16,
     /// What the next visit may compare with.
     pub(crate) recalled: Option<Standing>,
+    /// The LAN server is in a private network.
+    pub(crate) near: bool,
     visit: Visit<'m>,
     maildrop: Maildrop<'m>,
     link: &'m mut Link,
@@ -156,6 +158,7 @@ impl Memory {
             now: Instant::ZERO,
             day: 20_000,
             recalled: None,
+            near: true,
             visit: Visit::new(Tables {
                 listing: &mut self.listing,
                 order: &mut self.order,
@@ -200,8 +203,9 @@ impl Desk<'_> {
         wire: Wire,
     ) -> Visited {
         self.link.clear();
-        self.visit.begin(self.now, goal, self.account);
+        self.visit.begin(self.now, goal, self.account, [0; 18]);
         self.visit.recall(self.recalled.take());
+        self.visit.set_near(self.near);
         let (limit, power) = match wire.stop {
             Stop::Never => (u64::MAX, false),
             Stop::Closed(octets) => (octets, false),
@@ -212,12 +216,27 @@ impl Desk<'_> {
         let (mut at, mut octets) = (0, 0);
         server.greet(&mut said);
         let mut idle = 0;
+        let mut connection = Connection::Open;
         for _ in 0..1_000_000 {
-            let open = Connection::Open;
-            while let Some(event) =
-                self.visit
-                    .step(self.now, self.link, open, user, self.day, &mut self.mailbox)
-            {
+            while let Some(event) = self.visit.step(
+                self.now,
+                self.link,
+                connection,
+                user,
+                self.day,
+                &mut self.mailbox,
+            ) {
+                if event == Event::StartTls {
+                    self.link.clear();
+                    server.start_tls();
+                    // What the server has said and nobody has read, TLS will read.
+                    let unread = at < said.len();
+                    at = said.len();
+                    connection = match unread {
+                        true => Connection::Failed(ConnectError::Tls(TlsError::NotTls)),
+                        false => Connection::Pending,
+                    };
+                }
                 if let Event::Ended(report) = event {
                     let report = Some(report);
                     return Visited {
@@ -229,11 +248,15 @@ impl Desk<'_> {
                     };
                 }
             }
-            let mut moved = self.mailbox.step();
+            let mut moved = self.mailbox.step() || self.visit.works_on();
             announced = announced.or(self.visit.streams());
             if announced.is_some() && !self.visit.part().is_empty() {
                 streamed.extend(self.visit.part());
                 self.visit.part_taken();
+                moved = true;
+            }
+            if connection == Connection::Pending && server.has_tls() {
+                connection = Connection::Open;
                 moved = true;
             }
             while let Some(end) = self.link.output().iter().position(|&octet| octet == b'\n') {

@@ -24,6 +24,12 @@ pub(crate) trait Server {
     fn greet(&mut self, out: &mut Vec<u8>);
     /// What is said to `line`, without its end.
     fn hear(&mut self, line: &str, out: &mut Vec<u8>);
+    /// TLS begins.
+    fn start_tls(&mut self) {}
+    /// Whether TLS comes about.
+    fn has_tls(&self) -> bool {
+        true
+    }
     /// Whether the connection is closed when all was said.
     fn has_closed(&self) -> bool {
         false

@@ -69,14 +69,11 @@ grammar! {
         UserSourceNone "user USER source none" "no LAN account (default)"
         UserSource "user USER source URL login LOGIN password SECRET" "the LAN account"
         UserMaildir "user USER source MAILDIR" "a Maildir on this machine"
-        UserTlsOff "user USER tls off" "trust the LAN (default)"
-    }
-    NotBuilt {
-        UserTls "user USER tls starttls|required" "encrypt on the LAN"
-        UserPin "user USER pin HASH" "trust one certificate"
-        UserCa "user USER ca PATH" "trust one authority"
-    }
-    Configuration {
+        UserTls "user USER tls starttls|off|required" "TLS where it is offered, never, or always (starttls)"
+        UserPinNone "user USER pin none" "no certificate is pinned (default)"
+        UserPin "user USER pin HASH" "trust the mail server with this certificate alone"
+        UserCaSystem "user USER ca system" "trust whom this machine trusts (default)"
+        UserCa "user USER ca FILE" "trust the authorities in this file alone"
         UserPollEvery "user USER poll every DURATION" "visit the LAN server at an interval (15m)"
         UserPollAt "user USER poll at HH:MM[,HH:MM...]" "and at times of day (none)"
         UserPollAtLogin "user USER poll at-login DURATION|off" "and when the caller logs in, for so long (10s)"
@@ -122,6 +119,7 @@ pub(super) static ARGUMENTS: &[(&str, &str)] = &[
     (SECRET, "a password, in quotes if it has blanks"),
     ("MAILDIR", "a Maildir such as maildir:/home/anna/Maildir"),
     ("PATH", "a path of at most 255 octets"),
+    ("FILE", "a file such as /etc/ringmail/ca.pem"),
     ("SIZE", "a size such as 64M or 1G"),
     ("BPS", "a speed in bit/s such as 115200"),
     ("ADDR:PORT", "an address and port such as 127.0.0.1:5300"),
@@ -146,7 +144,7 @@ pub(super) static ARGUMENTS: &[(&str, &str)] = &[
     ("DATE", "a date such as 2026-01-31"),
     ("TIME", "a time such as 13:45 or 13:45:10"),
     ("WORD", "the first word of a command"),
-    ("HASH", "sha256:HEX"),
+    ("HASH", "sha256: and 64 hexadecimal digits"),
     ("HOST", "a host such as pool.ntp.org"),
     (
         "ADDR/BITS",

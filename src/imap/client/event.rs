@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::{Kind, LINE_OCTETS, ResponseCode, Text};
 use crate::imap::response::words;
+use crate::sasl::{Mechanism, Mechanisms};
 
 /// What a step found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,14 @@ pub enum Event {
     /// The server takes the next word of the request under way: see
     /// [`Client::go_on`](super::Client::go_on).
     GoOn(Kind),
-    /// A request that has nothing else to say was done.
+    /// `AUTHENTICATE` goes on: the server says this, and waits for
+    /// [`Client::answer`](super::Client::answer).
+    Challenge {
+        /// Its length in `out`.
+        length: usize,
+    },
+    /// A request that has nothing else to say was done. After `STARTTLS` this client is of no use
+    /// any more: [`Client::secured`](super::Client::secured) makes the one that goes on.
     Ok(Kind),
     /// A request was refused. A refused greeting (`BYE`) means that the server wants nobody now.
     Refused {
@@ -99,6 +107,8 @@ pub struct Capabilities {
     pub login_disabled: bool,
     /// `STARTTLS`
     pub starttls: bool,
+    /// `AUTH=`: those that we know.
+    pub sasl: Mechanisms,
     /// `CONDSTORE`, or `QRESYNC` which has it in it (RFC 7162).
     pub condstore: bool,
     /// `LITERAL+` or `LITERAL-`: literals as short as ours need not be asked for (RFC 7888).
@@ -117,6 +127,12 @@ impl Capabilities {
             capabilities.imap4 |= is(b"IMAP4rev1") || is(b"IMAP4rev2");
             capabilities.login_disabled |= is(b"LOGINDISABLED");
             capabilities.starttls |= is(b"STARTTLS");
+            if let Some((auth, mechanism)) = name.split_at_checked(5)
+                && auth.eq_ignore_ascii_case(b"AUTH=")
+                && let Some(mechanism) = Mechanism::parse(mechanism)
+            {
+                capabilities.sasl.insert(mechanism);
+            }
             capabilities.condstore |= is(b"CONDSTORE") || is(b"QRESYNC");
             capabilities.literals_at_once |= is(b"LITERAL+") || is(b"LITERAL-");
         }
@@ -148,6 +164,9 @@ pub enum Failure {
         /// Its words, cleaned and cut.
         text: Text,
     },
+    /// More came with the answer to `STARTTLS`: it was sent without TLS, to be believed under TLS.
+    /// A server does not do that; somebody on the way does.
+    Injected,
     /// A mailbox that was to be examined was opened for changes.
     NotReadOnly,
 }
@@ -163,6 +182,10 @@ impl fmt::Display for Failure {
             Self::TooLong => write!(f, "line of more than {LINE_OCTETS} octets"),
             Self::TooMuch => f.write_str("the server sent literals that nobody asked for"),
             Self::Bye { text } => write!(f, "the server says good-bye: {text}"),
+            Self::Injected => f.write_str(
+                "octets came together with the answer to STARTTLS: somebody on the way may have \
+                 sent them",
+            ),
             Self::NotReadOnly => f.write_str("the server opened the mailbox for changes"),
         }
     }

@@ -5,6 +5,7 @@ use core::fmt::{self, Write};
 use crate::config::Secret;
 use crate::imap::response::TAG;
 use crate::link::Link;
+use crate::sasl::Mechanism;
 
 /// Longest word in a command, in octets: a login, a password, the name of a mailbox.
 pub const WORD_OCTETS: usize = 255;
@@ -17,6 +18,10 @@ pub const COMMAND_OCTETS: usize = 4 * WORD_OCTETS + 128;
 pub enum Request<'a> {
     /// What can you do?
     Capability,
+    /// TLS from here on (RFC 3501 §6.2.1). Nothing may be asked before the answer.
+    Starttls,
+    /// Begins an exchange (RFC 3501 §6.2.2); the server's challenges are events.
+    Authenticate(Mechanism),
     /// Login and password. Not where `LOGINDISABLED` is said: see
     /// [`Capabilities`](super::Capabilities).
     Login {
@@ -78,6 +83,10 @@ pub enum Kind {
     Greeting,
     /// `CAPABILITY`
     Capability,
+    /// `STARTTLS`
+    Starttls,
+    /// `AUTHENTICATE`
+    Authenticate(Mechanism),
     /// `LOGIN`
     Login,
     /// `STATUS`
@@ -118,6 +127,8 @@ impl Request<'_> {
     pub fn kind(&self) -> Kind {
         match *self {
             Self::Capability => Kind::Capability,
+            Self::Starttls => Kind::Starttls,
+            Self::Authenticate(mechanism) => Kind::Authenticate(mechanism),
             Self::Login { .. } => Kind::Login,
             Self::Status { .. } => Kind::Status,
             Self::Examine { .. } => Kind::Examine,
@@ -187,6 +198,8 @@ impl Request<'_> {
                 write!(wire, "UID FETCH {uid} (BODY.PEEK[]<{from}.{octets}>)")?;
             }
             Self::Capability => wire.write_str("CAPABILITY")?,
+            Self::Starttls => wire.write_str("STARTTLS")?,
+            Self::Authenticate(mechanism) => write!(wire, "AUTHENTICATE {mechanism}")?,
             Self::Noop => wire.write_str("NOOP")?,
             Self::Logout => wire.write_str("LOGOUT")?,
         }
@@ -241,6 +254,8 @@ impl fmt::Display for Kind {
         match self {
             Self::Greeting => f.write_str("greeting"),
             Self::Capability => f.write_str("CAPABILITY"),
+            Self::Starttls => f.write_str("STARTTLS"),
+            Self::Authenticate(mechanism) => write!(f, "AUTHENTICATE {mechanism}"),
             Self::Login => f.write_str("LOGIN"),
             Self::Status => f.write_str("STATUS"),
             Self::Examine => f.write_str("EXAMINE"),
@@ -266,11 +281,14 @@ impl Kind {
     /// How long the server may be silent over it.
     pub(super) fn patience(self) -> hal::Duration {
         match self {
-            Self::Login | Self::Status | Self::Examine | Self::List { .. } => {
-                super::PATIENCE_MAILBOX
-            }
+            Self::Login
+            | Self::Authenticate(_)
+            | Self::Status
+            | Self::Examine
+            | Self::List { .. } => super::PATIENCE_MAILBOX,
             Self::Greeting
             | Self::Capability
+            | Self::Starttls
             | Self::Header { .. }
             | Self::Mail { .. }
             | Self::Part { .. }

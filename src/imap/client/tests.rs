@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Secret;
+use crate::sasl::Mechanism;
 
 /// A client at work, and all that it has said; pieces of a text are joined.
 struct Scene {
@@ -531,4 +532,102 @@ fn mails_asked_for_ahead_come_one_after_the_other() {
         assert_eq!(scene.seen.iter().filter(|seen| **seen == gone).count(), 1);
         assert_eq!(scene.client.deadline(), None, "all tags have come");
     }
+}
+
+/// A client that waits for the answer to `STARTTLS`.
+fn asked_for_tls() -> Scene {
+    let mut scene = Scene::greeted();
+    scene.ask(&[Request::Starttls]);
+    assert_eq!(scene.sent(), "a1 STARTTLS\r\n");
+    // Nothing may be asked before TLS.
+    assert!(!scene.client.request(&mut scene.link, Request::Capability));
+    scene
+}
+
+#[test]
+fn what_comes_together_with_the_answer_to_starttls_ends_the_connection() {
+    let answer = b"* OK soon\r\na1 OK begin\r\n";
+    let behind = b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\na2 OK done\r\n";
+    for injected in 0..=behind.len() {
+        for chunk in 1..=answer.len() + injected {
+            let mut scene = asked_for_tls();
+            let octets = [&answer[..], &behind[..injected]].concat();
+            let mut pieces = octets.chunks(chunk);
+            // Once it has said that TLS begins, nobody reads the link before TLS does.
+            while scene.seen.is_empty() {
+                scene.hear(pieces.next().unwrap());
+            }
+            let clean = chunk * answer.len().div_ceil(chunk) == answer.len() || injected == 0;
+            match clean {
+                true => assert_eq!(scene.take(), [event(Event::Ok(Kind::Starttls))], "{chunk}"),
+                false => assert_eq!(scene.failure(), Some(&Failure::Injected), "{chunk}"),
+            }
+            // Either way it says and hears no more.
+            scene.take();
+            scene.hear(b"* BYE\r\n");
+            assert!(scene.seen.is_empty());
+            assert!(!scene.client.request(&mut scene.link, Request::Noop));
+        }
+    }
+}
+
+#[test]
+fn tls_may_be_refused_and_goes_on_without_a_greeting() {
+    let mut scene = asked_for_tls();
+    scene.hear(b"a1 NO no certificate\r\n");
+    let refused = Event::Refused {
+        kind: Kind::Starttls,
+        code: None,
+        text: text("no certificate"),
+    };
+    assert_eq!(scene.take(), [event(refused)]);
+    scene.ask(&[Request::Capability]);
+
+    let mut scene = Scene::new();
+    scene.client = Client::secured(Instant::ZERO);
+    assert_eq!(scene.client.capabilities(), Capabilities::default());
+    scene.ask(&[Request::Capability]);
+    scene.hear(b"* CAPABILITY IMAP4rev1 auth=scram-sha-256 AUTH=GSSAPI AUTH=PLAIN\r\na1 OK\r\n");
+    assert_eq!(scene.take(), [event(Event::Ok(Kind::Capability))]);
+    let sasl = scene.client.capabilities().sasl.strongest_first();
+    let expected = [Mechanism::ScramSha256, Mechanism::Plain];
+    assert_eq!(sasl.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn an_exchange_goes_to_and_fro() {
+    let dialogue =
+        b"+ PDE4OTYuNjk3MTcwOTUyQHBvc3Q+\r\n* OK wait\r\n+\r\na1 NO [AUTHENTICATIONFAILED] no\r\n";
+    for chunk in 1..=dialogue.len() {
+        let mut scene = Scene::greeted();
+        assert!(!scene.client.answer(&mut scene.link, "bm9ib2R5"));
+        scene.ask(&[Request::Authenticate(Mechanism::CramMd5)]);
+        assert_eq!(scene.sent(), "a1 AUTHENTICATE CRAM-MD5\r\n");
+        assert!(!scene.client.request(&mut scene.link, Request::Noop));
+        for piece in dialogue.chunks(chunk) {
+            scene.hear(piece);
+        }
+        let challenge = |length| event(Event::Challenge { length });
+        let refused = Event::Refused {
+            kind: Kind::Authenticate(Mechanism::CramMd5),
+            code: Some(ResponseCode::Authentication),
+            text: text("[AUTHENTICATIONFAILED] no"),
+        };
+        let expected = [challenge(28), challenge(0), event(refused)];
+        assert_eq!(scene.take(), expected);
+        assert!(!scene.client.answer(&mut scene.link, "*"));
+    }
+    let mut scene = Scene::greeted();
+    scene.ask(&[Request::Authenticate(Mechanism::Plain)]);
+    scene.hear(b"+ \r\n");
+    assert!(scene.client.answer(&mut scene.link, "AGEAYg=="));
+    assert_eq!(scene.sent(), "a1 AUTHENTICATE PLAIN\r\nAGEAYg==\r\n");
+    scene.hear(b"a1 OK [CAPABILITY IMAP4rev1 CONDSTORE] in\r\n");
+    let done = event(Event::Ok(Kind::Authenticate(Mechanism::Plain)));
+    assert_eq!(scene.take().last(), Some(&done));
+    assert!(scene.client.capabilities().condstore);
+    // A challenge without an exchange is no response.
+    scene.ask(&[Request::Noop]);
+    scene.hear(b"+ \r\n");
+    assert!(matches!(scene.failure(), Some(Failure::BadResponse { .. })));
 }

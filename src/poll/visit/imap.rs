@@ -1,7 +1,8 @@
 //! IMAP as a visit needs it: log in, see whether anything changed, examine, list in windows.
 //!
 //! ```text
-//! greeting (CAPABILITY) LOGIN (CAPABILITY) -> STATUS, if this run has listed before
+//! greeting (CAPABILITY) (STARTTLS CAPABILITY) LOGIN (CAPABILITY) -> STATUS, if this run has listed
+//!      |                                          |                 before
 //!      |                                        |as it was -> LOGOUT: nothing else is asked
 //!      +--> EXAMINE -> FETCH 1:2000, 2001:4000 .. (UID FLAGS RFC822.SIZE) -> the listing
 //! ```
@@ -24,6 +25,7 @@ use crate::imap::client::{
 };
 use crate::link::Link;
 
+use super::login::{Offered, Way};
 use super::remote::{self, Kind, Reply, ResponseCode, ServerFailure, Text};
 use super::{Event, Failure, Goal, Round, Run, State, Then, Turn};
 
@@ -119,6 +121,23 @@ impl Imap {
     pub(super) fn standing(&self) -> Option<Standing> {
         let seen = self.seen;
         self.state.map(|state| Standing { state, seen })
+    }
+
+    /// Goes on under TLS: what the server has said before does not count.
+    pub(super) fn begin_anew(&mut self, now: Instant) {
+        self.client = Client::secured(now);
+        (self.known, self.asked) = (false, false);
+    }
+
+    /// Sends what only a login asks; returns whether it was sent.
+    pub(super) fn ask(&mut self, link: &mut Link, request: Request<'_>) -> bool {
+        self.asked |= request == Request::Capability;
+        self.client.request(link, request)
+    }
+
+    /// Answers a challenge of the login; returns whether it was sent.
+    pub(super) fn answer(&mut self, link: &mut Link, line: &str) -> bool {
+        self.client.answer(link, line)
     }
 
     pub(super) fn request(&mut self, link: &mut Link, request: remote::Request<'_>) -> bool {
@@ -242,6 +261,9 @@ impl Run {
         round: &mut Round<'_, '_, '_, M>,
     ) -> Result<Turn, Failure> {
         let user = round.user;
+        if self.login.is_working() {
+            return self.work(round);
+        }
         let (Some(source), remote::Client::Imap(imap)) = (&user.source, &mut self.client) else {
             return Err(Failure::NotListed);
         };
@@ -254,10 +276,18 @@ impl Run {
                 imap.known = known;
                 self.next_words(user, source)?
             }
-            Answer::Ok(ImapKind::Login) => {
+            Answer::Ok(ImapKind::Starttls) => return Ok(self.begin_tls(round.now)),
+            Answer::Challenge { length } => return self.respond(round, length),
+            Answer::Ok(ImapKind::Login | ImapKind::Authenticate(_)) => {
                 (imap.known, imap.asked) = (true, false);
+                self.login.check()?;
                 self.next_words(user, source)?
             }
+            Answer::Refused {
+                kind: ImapKind::Authenticate(_),
+                code,
+                ..
+            } if self.login.goes_on(user, code.map(reason)) => self.next_words(user, source)?,
             Answer::Ok(ImapKind::Capability) => self.next_words(user, source)?,
             Answer::GoOn(kind) => {
                 let request = words_of(kind, source, modseq);
@@ -298,15 +328,14 @@ impl Run {
         let remote::Client::Imap(imap) = &mut self.client else {
             return Err(Failure::Closed);
         };
-        imap.asked |= request == Request::Capability;
-        if imap.client.request(round.link, request) {
+        if imap.ask(round.link, request) {
             return Ok(Turn::Again);
         }
         Err(refusal(request.kind(), "the words cannot be sent"))
     }
 
     /// What to ask next, as far as the server has said what it can.
-    fn next_words<'s>(&self, user: &User, source: &'s Source) -> Result<Request<'s>, Failure> {
+    fn next_words<'s>(&mut self, user: &User, source: &'s Source) -> Result<Request<'s>, Failure> {
         let remote::Client::Imap(imap) = &self.client else {
             return Err(Failure::Closed);
         };
@@ -314,14 +343,25 @@ impl Run {
         if !capabilities.known && !imap.asked {
             return Ok(Request::Capability);
         }
+        // A server that logs in whoever comes (PREAUTH) can have no TLS after that.
+        let offered = capabilities.starttls && !imap.known;
+        if self.login.wants_tls(user, offered)? {
+            return Ok(Request::Starttls);
+        }
         if !imap.known {
-            if capabilities.login_disabled {
-                let text = "this server wants TLS first";
-                return Err(refusal(ImapKind::Login, text));
-            }
-            return Ok(Request::Login {
-                login: &source.login,
-                password: &source.password,
+            let offered = Offered {
+                words: !capabilities.login_disabled,
+                sasl: capabilities.sasl,
+            };
+            let way = self.login.choose(user, offered)?;
+            self.login.begin(way);
+            return Ok(match way {
+                Way::Sasl(mechanism) => Request::Authenticate(mechanism),
+                // There is no APOP here: a greeting has no timestamp.
+                Way::Words | Way::Apop => Request::Login {
+                    login: &source.login,
+                    password: &source.password,
+                },
             });
         }
         let modseq = capabilities.condstore;
@@ -374,6 +414,15 @@ fn refusal(kind: ImapKind, text: &str) -> Failure {
     }
 }
 
+fn reason(code: Code) -> ResponseCode {
+    match code {
+        Code::Authentication => ResponseCode::Auth,
+        Code::InUse => ResponseCode::InUse,
+        Code::Unavailable | Code::Limit | Code::ServerFault => ResponseCode::SysTemp,
+        Code::PrivacyRequired | Code::ContactAdmin | Code::NoMailbox => ResponseCode::SysPerm,
+    }
+}
+
 fn reply(answer: Answer) -> Reply {
     match answer {
         Answer::Ok(ImapKind::Logout) => Reply::Ended,
@@ -384,19 +433,13 @@ fn reply(answer: Answer) -> Reply {
         },
         Answer::Refused { kind, code, text } => Reply::Refused {
             kind: Kind::Imap(kind),
-            code: code.map(|code| match code {
-                Code::Authentication => ResponseCode::Auth,
-                Code::InUse => ResponseCode::InUse,
-                Code::Unavailable | Code::Limit | Code::ServerFault => ResponseCode::SysTemp,
-                Code::PrivacyRequired | Code::ContactAdmin | Code::NoMailbox => {
-                    ResponseCode::SysPerm
-                }
-            }),
+            code: code.map(reason),
             text,
         },
         Answer::Failed(failure) => Reply::Failed(ServerFailure::Imap(failure)),
         Answer::Greeting { .. }
         | Answer::GoOn(_)
+        | Answer::Challenge { .. }
         | Answer::Body { .. }
         | Answer::BodyEnd { .. }
         | Answer::Ok(_)

@@ -1,4 +1,4 @@
-//! The first half of a visit: log in, list, and write down what the listing says.
+//! The first half of a visit, after the login: list, and write down what the listing says.
 //!
 //! A listing is believed only whole: its last dot has come, it has as many entries as `STAT` said,
 //! and no message-number stands there twice (design 2.1).
@@ -9,11 +9,11 @@ use hal::Medium;
 
 use crate::config::{Scheme, User};
 use crate::mailbox::{self, Habit, Mailbox, Row, SourceRecord};
-use crate::pop3::client::{Event as Reply, Expire, Kind, Request};
+use crate::pop3::client::Kind;
 use crate::reconcile::{Key, Listed, Outcome, Slots, Verdict, reconcile};
 
 use super::remote;
-use super::{Event, Failure, Goal, Round, Run, State, Then, Turn, unexpected};
+use super::{Failure, Goal, Round, Run, State, Then, Turn, unexpected};
 
 impl Run {
     /// What is known of this source's habits; another URL is another source.
@@ -31,7 +31,7 @@ impl Run {
             // A mailbox that is examined cannot be changed (RFC 3501 §6.3.2), a file that is read
             // is not either: nothing to test.
             let habit = match source.map(|source| source.scheme) {
-                None | Some(Scheme::Pop3) => Habit::Untested,
+                None | Some(Scheme::Pop3 | Scheme::Pop3s) => Habit::Untested,
                 Some(_) => Habit::Keeps,
             };
             SourceRecord {
@@ -41,47 +41,6 @@ impl Run {
             }
         };
         Ok(())
-    }
-
-    pub(super) fn log_in<M: Medium>(
-        &mut self,
-        round: &mut Round<'_, '_, '_, M>,
-    ) -> Result<Turn, Failure> {
-        let Some(source) = &round.user.source else {
-            return Err(Failure::NotListed);
-        };
-        let Some(reply) = self.pop3_reply(round) else {
-            return Ok(Turn::Wait);
-        };
-        let next = match reply {
-            Reply::Greeting { .. } => Request::Capa,
-            Reply::Capabilities(capabilities) => {
-                self.capabilities = capabilities;
-                Request::User(&source.login)
-            }
-            // A server older than RFC 2449.
-            Reply::Refused {
-                kind: Kind::Capa, ..
-            } => Request::User(&source.login),
-            Reply::Ok(Kind::User) => Request::Pass(&source.password),
-            Reply::Ok(Kind::Pass) => Request::Stat,
-            Reply::Stat { count, octets } => {
-                (self.expected, self.octets) = (count, octets);
-                self.listed = 0;
-                self.ask(round, Request::Uidl)?;
-                return Ok(self.enter(State::Listing));
-            }
-            other => return Err(unexpected(other)),
-        };
-        let expires = next == Request::User(&source.login)
-            && self.report.expire != self.capabilities.expire
-            && matches!(self.capabilities.expire, Expire::Days(_));
-        self.ask(round, next)?;
-        if expires {
-            self.report.expire = self.capabilities.expire;
-            return Ok(Turn::Tell(Event::Expires(self.capabilities.expire)));
-        }
-        Ok(Turn::Again)
     }
 
     pub(super) fn list<M: Medium>(
@@ -307,7 +266,7 @@ fn fingerprint<M: Medium>(user: &User, mailbox: &Mailbox<'_, M>) -> u64 {
     let mut text = heapless::String::<544>::new();
     // 255 octets of host, 128 of login and 128 of mailbox fit.
     let _ = match source.scheme {
-        Scheme::Pop3 => fmt::Write::write_fmt(
+        Scheme::Pop3 | Scheme::Pop3s => fmt::Write::write_fmt(
             &mut text,
             format_args!("pop3://{}/{}", source.host, source.login),
         ),

@@ -205,6 +205,15 @@ impl Client {
         }
     }
 
+    /// Answers a challenge of the login; returns whether it was sent.
+    pub(super) fn answer(&mut self, link: &mut Link, line: &str) -> bool {
+        match self {
+            Self::Pop3(client) => client.answer(link, line),
+            Self::Imap(client) => client.answer(link, line),
+            Self::Maildir(_) => false,
+        }
+    }
+
     /// Reads what has come, as far as the next reply.
     pub(super) fn step(
         &mut self,
@@ -288,6 +297,7 @@ impl From<pop3::Event> for Reply {
             },
             pop3::Event::Failed(failure) => Self::Failed(ServerFailure::Pop3(failure)),
             pop3::Event::Greeting { .. }
+            | pop3::Event::Challenge { .. }
             | pop3::Event::Ok(_)
             | pop3::Event::Capabilities(_)
             | pop3::Event::Stat { .. } => {

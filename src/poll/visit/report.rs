@@ -6,6 +6,7 @@ use hal::lan::ConnectError;
 
 use crate::mailbox;
 use crate::pop3::client::Expire;
+use crate::sasl::client::Fault;
 
 use super::Standing;
 use super::remote::{Kind, ResponseCode, ServerFailure, Text};
@@ -34,6 +35,11 @@ pub struct Report {
     pub expire: Expire,
     /// What the server wants its user to read.
     pub alert: Option<Text>,
+    /// There was TLS.
+    pub secure: bool,
+    /// The server refused the ways to log in that hide the password: see
+    /// [`Visit::skip_hiding`](super::Visit::skip_hiding).
+    pub hiding_refused: bool,
     /// A visit that should follow at once.
     pub next: Option<NextVisit>,
     /// Why it did not go to its end. What is reported above holds all the same.
@@ -51,6 +57,16 @@ pub enum Failure {
     Connect(ConnectError),
     /// No connection within half a minute.
     ConnectTimedOut,
+    /// No TLS within half a minute of the server's word that it begins.
+    TlsTimedOut,
+    /// The owner wants TLS, and the server does not offer it.
+    NoTls,
+    /// The server would have the password in clear, and it is not near.
+    InClear,
+    /// The server knows no way to log in that we know.
+    NoWay,
+    /// An exchange of the login went wrong.
+    Proof(Fault),
     /// The server closed the connection in mid-visit.
     Closed,
     /// The server refused.
@@ -131,6 +147,9 @@ impl fmt::Display for Report {
         if let Expire::Days(_) = self.expire {
             write!(f, "; the server {}", self.expire)?;
         }
+        if self.secure {
+            f.write_str("; by TLS")?;
+        }
         if let Some(alert) = &self.alert {
             write!(f, "; the server says: {alert}")?;
         }
@@ -141,8 +160,16 @@ impl fmt::Display for Report {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Connect(ConnectError::Tls(error)) => error.fmt(f),
             Self::Connect(error) => write!(f, "no connection: {error}"),
             Self::ConnectTimedOut => f.write_str("no connection within 30 s"),
+            Self::TlsTimedOut => f.write_str("no TLS within 30 s"),
+            Self::NoTls => f.write_str("the server does not offer TLS"),
+            Self::InClear => {
+                f.write_str("the server offers no TLS, and the password is not sent in clear")
+            }
+            Self::NoWay => f.write_str("the server offers no way to log in that is known here"),
+            Self::Proof(fault) => write!(f, "login: {fault}"),
             Self::Closed => f.write_str("the server closed the connection"),
             Self::Refused { kind, text, .. } => write!(f, "{kind} was refused: {text}"),
             Self::Server(failure) => write!(f, "{failure}"),

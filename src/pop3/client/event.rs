@@ -12,8 +12,15 @@ pub enum Event {
         /// Length in `out` of the timestamp for APOP, angle brackets included (RFC 1939 §7).
         stamp: Option<usize>,
     },
-    /// A request with a reply of one line was accepted.
+    /// A request with a reply of one line was accepted. After `STLS` this client is of no use any
+    /// more: [`Client::secured`](super::Client::secured) makes the one that goes on.
     Ok(Kind),
+    /// `AUTH` goes on: the server says this, and waits for
+    /// [`Client::answer`](super::Client::answer).
+    Challenge {
+        /// Its length in `out`.
+        length: usize,
+    },
     /// A request was refused: `-ERR`. A refused greeting means that the server wants nobody now.
     Refused {
         /// Which.
@@ -103,6 +110,9 @@ pub enum Failure {
         /// In the reply to this request.
         kind: Kind,
     },
+    /// More came with the reply to `STLS`: it was sent without TLS, to be believed under TLS. A
+    /// server does not do that; somebody on the way does.
+    Injected,
     /// Something came though nothing was asked: the replies are out of step (a mail that begins
     /// with a dot the server did not stuff), or the server says why it hangs up.
     Unsolicited {
@@ -125,6 +135,9 @@ impl fmt::Display for Failure {
             Self::TooLong { kind } => {
                 write!(f, "line of more than {LINE_OCTETS} octets ({kind})")
             }
+            Self::Injected => f.write_str(
+                "octets came together with the reply to STLS: somebody on the way may have sent them",
+            ),
             Self::Unsolicited { line } => write!(f, "the server sent what nobody asked: {line}"),
         }
     }

@@ -4,6 +4,7 @@ use core::fmt::{self, Write};
 
 use crate::config::Secret;
 use crate::link::Link;
+use crate::sasl::Mechanism;
 
 /// Longest command in octets, CR LF included (RFC 2449 §4).
 pub const COMMAND_OCTETS: usize = 255;
@@ -24,6 +25,10 @@ pub enum Request<'a> {
         /// MD5 of the greeting's timestamp and the password, as 32 hexadecimal digits.
         digest: &'a str,
     },
+    /// TLS from here on (RFC 2595 §4). Nothing may be asked before the reply.
+    Stls,
+    /// Begins an exchange (RFC 5034 §4); the server's challenges are events.
+    Auth(Mechanism),
     /// Number and octets of all messages.
     Stat,
     /// The unique-ids of all messages.
@@ -65,6 +70,10 @@ pub enum Kind {
     Pass,
     /// `APOP`
     Apop,
+    /// `STLS`
+    Stls,
+    /// `AUTH`
+    Auth(Mechanism),
     /// `STAT`
     Stat,
     /// `UIDL`
@@ -105,6 +114,8 @@ impl Request<'_> {
             Self::User(_) => Kind::User,
             Self::Pass(_) => Kind::Pass,
             Self::Apop { .. } => Kind::Apop,
+            Self::Stls => Kind::Stls,
+            Self::Auth(mechanism) => Kind::Auth(mechanism),
             Self::Stat => Kind::Stat,
             Self::Uidl => Kind::Uidl,
             Self::List => Kind::List,
@@ -169,6 +180,8 @@ impl fmt::Display for Kind {
             Self::User => f.write_str("USER"),
             Self::Pass => f.write_str("PASS"),
             Self::Apop => f.write_str("APOP"),
+            Self::Stls => f.write_str("STLS"),
+            Self::Auth(mechanism) => write!(f, "AUTH {mechanism}"),
             Self::Stat => f.write_str("STAT"),
             Self::Uidl => f.write_str("UIDL"),
             Self::List => f.write_str("LIST"),
@@ -187,12 +200,13 @@ impl Kind {
     /// How long the server may be silent over it.
     pub(super) fn patience(self) -> hal::Duration {
         match self {
-            Self::Pass | Self::Apop | Self::Stat | Self::Uidl | Self::List => {
+            Self::Pass | Self::Apop | Self::Auth(_) | Self::Stat | Self::Uidl | Self::List => {
                 super::PATIENCE_MAILBOX
             }
             Self::Greeting
             | Self::Capa
             | Self::User
+            | Self::Stls
             | Self::ListOne { .. }
             | Self::Top { .. }
             | Self::Retr { .. }

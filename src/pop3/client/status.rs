@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::sasl::{Mechanism, Mechanisms};
+
 /// A server's words as evidence: printable ASCII, everything else as `?`, cut.
 pub type Text = heapless::String<80>;
 
@@ -46,6 +48,15 @@ impl<'a> Status<'a> {
         indicator
             .eq_ignore_ascii_case(b"-ERR")
             .then_some(Self::Err(text))
+    }
+}
+
+/// What a server says while an `AUTH` goes on (RFC 5034 §4): what stands behind `+`.
+pub(super) fn challenge(line: &[u8]) -> Option<&[u8]> {
+    match line.strip_prefix(b"+")? {
+        // Some leave out the blank where there is nothing to say.
+        [] => Some(b""),
+        rest => rest.strip_prefix(b" ").map(<[u8]>::trim_ascii),
     }
 }
 
@@ -154,10 +165,8 @@ pub struct Capabilities {
     pub auth_resp_code: bool,
     /// `STLS` (RFC 2595 §4)
     pub stls: bool,
-    /// `SASL PLAIN` (RFC 5034)
-    pub sasl_plain: bool,
-    /// `SASL CRAM-MD5`
-    pub sasl_cram_md5: bool,
+    /// `SASL` (RFC 5034): those that we know.
+    pub sasl: Mechanisms,
     /// `LOGIN-DELAY`: seconds between two logins, at least.
     pub login_delay: Option<u32>,
     /// `EXPIRE`
@@ -206,9 +215,8 @@ impl Capabilities {
         self.auth_resp_code |= is(b"AUTH-RESP-CODE");
         self.stls |= is(b"STLS");
         if is(b"SASL") {
-            for mechanism in words {
-                self.sasl_plain |= mechanism.eq_ignore_ascii_case(b"PLAIN");
-                self.sasl_cram_md5 |= mechanism.eq_ignore_ascii_case(b"CRAM-MD5");
+            for mechanism in words.filter_map(Mechanism::parse) {
+                self.sasl.insert(mechanism);
             }
             return;
         }
@@ -285,6 +293,10 @@ mod tests {
 
     #[test]
     fn capabilities_in_any_case_with_their_arguments() {
+        let mut sasl = Mechanisms::NONE;
+        for mechanism in [Mechanism::Plain, Mechanism::CramMd5, Mechanism::ScramSha256] {
+            sasl.insert(mechanism);
+        }
         let mut capabilities = Capabilities::default();
         for line in [
             "top",
@@ -294,7 +306,7 @@ mod tests {
             "resp-codes",
             "AUTH-RESP-CODE",
             "STLS",
-            "SASL cram-md5 PLAIN",
+            "SASL cram-md5 PLAIN GSSAPI SCRAM-SHA-256 SCRAM-SHA-256-PLUS",
             "LOGIN-DELAY 900 USER",
             "EXPIRE 60 USER",
             "X-TOP",
@@ -312,8 +324,7 @@ mod tests {
             resp_codes: true,
             auth_resp_code: true,
             stls: true,
-            sasl_plain: true,
-            sasl_cram_md5: true,
+            sasl,
             login_delay: Some(900),
             expire: Expire::Days(60),
         };

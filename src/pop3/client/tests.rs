@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Secret;
+use crate::sasl::Mechanism;
 
 /// An event with the octets that went with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -652,4 +653,96 @@ fn noise_neither_panics_nor_goes_on_for_ever() {
             .filter(|s| matches!(s, Seen::Event(Event::Failed(_))));
         assert!(failures.count() <= 1, "seed {seed}");
     }
+}
+
+/// A client that waits for the reply to `STLS`.
+fn asked_for_tls() -> Scene {
+    let mut scene = Scene::greeted();
+    scene.ask(&[Request::Stls]);
+    assert_eq!(scene.link.output(), b"STLS\r\n");
+    // Nothing may be asked before TLS.
+    assert!(!scene.client.request(&mut scene.link, Request::Capa));
+    scene
+}
+
+#[test]
+fn what_comes_together_with_the_reply_to_stls_ends_the_connection() {
+    let reply = b"+OK begin\r\n";
+    let behind = b"+OK\r\nUIDL\r\n.\r\n";
+    for injected in 0..=behind.len() {
+        for chunk in 1..=reply.len() + injected {
+            let mut scene = asked_for_tls();
+            let octets = [&reply[..], &behind[..injected]].concat();
+            let mut pieces = octets.chunks(chunk);
+            // Once it has said that TLS begins, nobody reads the link before TLS does.
+            while scene.seen.is_empty() {
+                scene.hear(pieces.next().unwrap());
+            }
+            let clean = chunk * (reply.len().div_ceil(chunk)) == reply.len() || injected == 0;
+            match clean {
+                true => assert_eq!(scene.seen, [event(Event::Ok(Kind::Stls))], "{chunk}"),
+                false => assert_eq!(scene.failure(), Some(&Failure::Injected), "{chunk}"),
+            }
+            // Either way it says and hears no more.
+            scene.seen.clear();
+            scene.hear(b"+OK\r\n");
+            assert!(scene.seen.is_empty());
+            assert!(!scene.client.request(&mut scene.link, Request::Capa));
+            assert_eq!(scene.client.deadline(), None);
+        }
+    }
+}
+
+#[test]
+fn tls_may_be_refused_and_goes_on_without_a_greeting() {
+    let mut scene = asked_for_tls();
+    scene.hear(b"-ERR no certificate\r\n");
+    assert_eq!(scene.seen, [refused(Kind::Stls, None, "no certificate")]);
+    scene.ask(&[Request::Capa]);
+
+    let mut scene = Scene::new();
+    scene.client = Client::secured(Instant::ZERO);
+    assert_eq!(scene.client.outstanding(), 0);
+    scene.ask(&[Request::Capa]);
+    scene.hear(b"+OK\r\nUSER\r\n.\r\n");
+    let capabilities = Capabilities {
+        user: true,
+        ..Capabilities::default()
+    };
+    assert_eq!(scene.seen, [event(Event::Capabilities(capabilities))]);
+    // A greeting is one too many.
+    scene.hear(b"+OK ready\r\n");
+    assert!(matches!(scene.failure(), Some(Failure::Unsolicited { .. })));
+}
+
+#[test]
+fn an_exchange_goes_to_and_fro() {
+    let dialogue = b"+ PDE4OTYuNjk3MTcwOTUyQHBvc3Q+\r\n+\r\n+ \r\n-ERR [AUTH] no\r\n";
+    for chunk in 1..=dialogue.len() {
+        let mut scene = Scene::greeted();
+        assert!(!scene.client.answer(&mut scene.link, "bm9ib2R5"));
+        scene.ask(&[Request::Auth(Mechanism::CramMd5)]);
+        assert_eq!(scene.link.output(), b"AUTH CRAM-MD5\r\n");
+        assert!(!scene.client.request(&mut scene.link, Request::Stat));
+        for piece in dialogue.chunks(chunk) {
+            scene.hear(piece);
+        }
+        let challenge = |length| event(Event::Challenge { length });
+        let code = Some(ResponseCode::Auth);
+        let no = refused(Kind::Auth(Mechanism::CramMd5), code, "[AUTH] no");
+        assert_eq!(scene.seen, [challenge(28), challenge(0), challenge(0), no]);
+        assert!(!scene.client.answer(&mut scene.link, "*"));
+    }
+    let mut scene = Scene::greeted();
+    scene.ask(&[Request::Auth(Mechanism::Plain)]);
+    scene.hear(b"+ \r\n");
+    assert!(scene.client.answer(&mut scene.link, "AGEAYg=="));
+    assert_eq!(scene.link.output(), b"AUTH PLAIN\r\nAGEAYg==\r\n");
+    scene.hear(b"+OK in\r\n");
+    let done = event(Event::Ok(Kind::Auth(Mechanism::Plain)));
+    assert_eq!(scene.seen.last(), Some(&done));
+    scene.ask(&[Request::Stat]);
+    // A challenge without an exchange is no status.
+    scene.hear(b"+ \r\n");
+    assert!(matches!(scene.failure(), Some(Failure::NotAStatus { .. })));
 }

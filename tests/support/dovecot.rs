@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::Account;
+use super::certificates::Identity;
 use super::corpus::{Mail, Quirk};
 use super::maildir::Maildir;
 use super::pop3::Session;
@@ -25,6 +26,8 @@ const NOBODY: u32 = 65534;
 pub(crate) struct Settings {
     /// `pop3_no_flag_updates`: RETR does not set `\Seen`, a login moves nothing from new to cur.
     pub(crate) no_flag_updates: bool,
+    /// It speaks TLS, as this one.
+    pub(crate) identity: Option<&'static Identity>,
     /// More lines of configuration.
     pub(crate) more: &'static str,
 }
@@ -35,6 +38,8 @@ pub(crate) struct Dovecot {
     process: Guard,
     pop3: SocketAddr,
     imap: SocketAddr,
+    pop3s: SocketAddr,
+    imaps: SocketAddr,
     maildirs: BTreeMap<&'static str, Maildir>,
     dir: TempDir,
 }
@@ -75,13 +80,10 @@ impl Dovecot {
         .unwrap();
         // Somebody else may take the ports between our look and the server's.
         for _ in 0..5 {
-            let (pop3, imap) = (free_address(), free_address());
+            let ports = [(); 4].map(|()| free_address());
             let config = dir.join("dovecot.conf");
-            fs::write(
-                &config,
-                configuration(dir.path(), root, pop3, imap, settings),
-            )
-            .unwrap();
+            fs::write(&config, configuration(dir.path(), root, ports, settings)).unwrap();
+            let [pop3, imap, pop3s, imaps] = ports;
             let mut process = Guard::start(Path::new(PROGRAM), |command| {
                 command.arg("-F").arg("-c").arg(&config);
             });
@@ -95,6 +97,8 @@ impl Dovecot {
                     process,
                     pop3,
                     imap,
+                    pop3s,
+                    imaps,
                     maildirs,
                     dir,
                 };
@@ -122,6 +126,16 @@ impl Dovecot {
     /// Where it speaks IMAP.
     pub(crate) fn imap(&self) -> SocketAddr {
         self.imap
+    }
+
+    /// Where it speaks POP3 under TLS.
+    pub(crate) fn pop3s(&self) -> SocketAddr {
+        self.pop3s
+    }
+
+    /// Where it speaks IMAP under TLS.
+    pub(crate) fn imaps(&self) -> SocketAddr {
+        self.imaps
     }
 
     /// What all POP3 sessions did: there were `sessions` of them at least, and none is open.
@@ -199,13 +213,7 @@ fn id(option: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn configuration(
-    dir: &Path,
-    root: bool,
-    pop3: SocketAddr,
-    imap: SocketAddr,
-    settings: Settings,
-) -> String {
+fn configuration(dir: &Path, root: bool, ports: [SocketAddr; 4], settings: Settings) -> String {
     let dir = dir.display();
     let (uid, gid) = if root {
         (NOBODY.to_string(), NOBODY.to_string())
@@ -226,7 +234,17 @@ fn configuration(
     } else {
         "no"
     };
-    let (pop3_port, imap_port) = (pop3.port(), imap.port());
+    let [pop3_port, imap_port, pop3s_port, imaps_port] = ports.map(|address| address.port());
+    let (ssl, pop3s_port, imaps_port) = match settings.identity {
+        None => (String::from("ssl = no"), 0, 0),
+        Some(identity) => {
+            let (certificate, key) = (format!("{dir}/certificate.pem"), format!("{dir}/key.pem"));
+            fs::write(&certificate, &identity.certificate).unwrap();
+            fs::write(&key, &identity.key).unwrap();
+            let ssl = format!("ssl = yes\nssl_cert = <{certificate}\nssl_key = <{key}");
+            (ssl, pop3s_port, imaps_port)
+        }
+    };
     let more = settings.more;
     format!(
         "\
@@ -236,7 +254,7 @@ instance_name = ringmail-test
 {users}protocols = pop3 imap
 listen = 127.0.0.1
 log_path = {dir}/log
-ssl = no
+{ssl}
 disable_plaintext_auth = no
 auth_mechanisms = plain login
 auth_failure_delay = 0
@@ -266,7 +284,9 @@ service pop3-login {{
     port = {pop3_port}
   }}
   inet_listener pop3s {{
-    port = 0
+    address = 127.0.0.1
+    port = {pop3s_port}
+    ssl = yes
   }}
 }}
 service imap-login {{
@@ -276,7 +296,9 @@ service imap-login {{
     port = {imap_port}
   }}
   inet_listener imaps {{
-    port = 0
+    address = 127.0.0.1
+    port = {imaps_port}
+    ssl = yes
   }}
 }}
 service anvil {{

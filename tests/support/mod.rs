@@ -18,6 +18,7 @@
 )]
 
 pub(crate) mod caller;
+pub(crate) mod certificates;
 pub(crate) mod corpus;
 pub(crate) mod dovecot;
 pub(crate) mod gateway;

@@ -49,6 +49,8 @@ pub(super) struct Call {
     stream: Descriptor,
     incoming: Buffer,
     outgoing: Buffer,
+    /// The system may hold octets that the far end's has not taken.
+    queues: bool,
     answered: bool,
     began: Instant,
     /// When octets last moved, either way.
@@ -84,6 +86,7 @@ impl Call {
             stream,
             incoming: Buffer::default(),
             outgoing: Buffer::default(),
+            queues: true,
             answered: true,
             began: now,
             stirred: now,
@@ -110,7 +113,7 @@ impl Call {
                 self.stirred = now;
             }
             self.incoming.consume(taken);
-            if self.ended || self.incoming.is_full() {
+            if self.ended || self.incoming.is_full() || self.stream.is_quiet() {
                 return;
             }
             match self.stream.read(self.incoming.free()) {
@@ -163,6 +166,7 @@ impl Call {
                 Ok(0) => return,
                 Ok(count) => {
                     self.outgoing.consume(count);
+                    self.queues = true;
                     self.stirred = now;
                 }
                 Err(_) => self.gone = true,
@@ -189,8 +193,10 @@ impl Call {
     }
 
     /// How many octets were taken from the modem and not by the far end's machine.
-    pub(super) fn unsent(&self) -> usize {
-        self.outgoing.filled().len() + queued(&self.stream)
+    pub(super) fn unsent(&mut self) -> usize {
+        let queued = if self.queues { queued(&self.stream) } else { 0 };
+        self.queues = queued > 0;
+        self.outgoing.filled().len() + queued
     }
 
     /// Whether the far end sends no more, and nothing speaks for its being there.

@@ -22,6 +22,8 @@ pub struct Descriptor {
     registration: Registration,
     fd: Rc<OwnedFd>,
     way: Way,
+    /// Everything was read when it was last looked for.
+    emptied: bool,
     /// What `read` found at the end.
     end: Option<StreamError>,
     /// The other end takes no more.
@@ -60,6 +62,12 @@ impl Descriptor {
         self.registration.want_write(true);
     }
 
+    /// Whether nothing has come since all was read: poll has reported nothing. For a loop that
+    /// looks at a stream in every round, and sleeps in between.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.emptied && self.registration.wants_read() && !self.broken
+    }
+
     /// Whether the other end was found to take no more.
     pub(super) fn is_broken(&self) -> bool {
         self.broken
@@ -74,6 +82,7 @@ impl Descriptor {
             registration,
             fd,
             way,
+            emptied: false,
             end: None,
             broken: false,
         }
@@ -126,12 +135,14 @@ impl ByteStream for Descriptor {
             Ok(0) => Err(*self.end.insert(StreamError::Closed)),
             Ok(count) => {
                 // A short read has emptied it; a full one may not have.
-                self.registration.want_read(count < buf.len());
+                self.emptied = count < buf.len();
+                self.registration.want_read(self.emptied);
                 Ok(count)
             }
             // It takes no more, and all it gave is read.
             Err(Errno::EAGAIN) if self.broken => Err(*self.end.insert(StreamError::Closed)),
-            Err(Errno::EAGAIN | Errno::EINTR) => {
+            Err(errno @ (Errno::EAGAIN | Errno::EINTR)) => {
+                self.emptied = errno == Errno::EAGAIN;
                 self.registration.want_read(true);
                 Ok(0)
             }

@@ -168,8 +168,8 @@ impl Switchboard {
     }
 
     /// How many octets from the DTE have not arrived at the far end's machine.
-    pub(super) fn unsent(&self) -> usize {
-        self.dce.unsent() + self.call.as_ref().map_or(0, Call::unsent)
+    pub(super) fn unsent(&mut self) -> usize {
+        self.dce.unsent() + self.call.as_mut().map_or(0, Call::unsent)
     }
 
     /// How many octets the DTE has not read yet, those on their way included.

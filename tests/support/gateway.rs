@@ -216,6 +216,7 @@ pub(crate) fn check(text: &str) -> (bool, String) {
 pub(crate) struct VirtualModem {
     process: Guard,
     tty: PathBuf,
+    number: SocketAddr,
     phone: SocketAddr,
     _dir: TempDir,
 }
@@ -227,12 +228,7 @@ impl VirtualModem {
         let tty = dir.join("tty");
         for _ in 0..5 {
             let phone = free_address();
-            let mut process = Guard::start(Path::new(PROGRAM), |command| {
-                command.arg("vmodem").arg("--tty").arg(&tty);
-                command
-                    .args(["--phone", &phone.to_string()])
-                    .args(arguments);
-            });
+            let mut process = modem(&tty, phone, arguments);
             let started = wait_until("the virtual modem", || {
                 if process.ended().is_some() {
                     return Some(false);
@@ -243,6 +239,7 @@ impl VirtualModem {
                 return Self {
                     process,
                     tty,
+                    number: phone,
                     phone: redial(phone),
                     _dir: dir,
                 };
@@ -265,4 +262,18 @@ impl VirtualModem {
     pub(crate) fn unplug(&mut self) {
         self.process.kill();
     }
+
+    /// Plugs it in again, unpaced: the same name, the same number.
+    pub(crate) fn plug_in(&mut self) {
+        self.process = modem(&self.tty, self.number, &[]);
+    }
+}
+
+fn modem(tty: &Path, phone: SocketAddr, arguments: &[&str]) -> Guard {
+    Guard::start(Path::new(PROGRAM), |command| {
+        command.arg("vmodem").arg("--tty").arg(tty);
+        command
+            .args(["--phone", &phone.to_string()])
+            .args(arguments);
+    })
 }

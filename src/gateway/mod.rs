@@ -11,6 +11,7 @@
 //! it owns the mailbox, which it lends for one step at a time.
 
 mod answers;
+mod claims;
 mod clock;
 mod consoles;
 mod lines;

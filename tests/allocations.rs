@@ -3,7 +3,7 @@
 //! The library cannot allocate, since it is built without `alloc`. What the machine's side does
 //! (sockets, the virtual modem, the medium, the logger) is counted here: each allocation by the
 //! thread of the loop, from the greeting to the hanging up, but for the visit to the LAN server that
-//! the login starts: it makes a connection.
+//! the login starts: it makes a connection. `scripts/bench line` takes the figure from here.
 
 #![cfg(feature = "daemon")]
 #![allow(
@@ -14,6 +14,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "all of this is test code; a panic here is a failed test"
 )]
 
@@ -258,8 +259,10 @@ fn a_call_takes_nothing_from_the_heap() {
     while call.line().is_ok_and(|line| !line.is_empty()) {}
     COUNTS.store(false, Ordering::Relaxed);
     assert!(octets > MAILS * 4000, "{octets}");
+    let count = COUNT.load(Ordering::Relaxed);
+    println!("figure: allocations in a call: {count}");
     let first = FIRST.lock().unwrap().take().unwrap_or_default();
-    assert_eq!(COUNT.load(Ordering::Relaxed), 0, "{first}");
+    assert_eq!(count, 0, "{first}");
     ENDS.store(true, Ordering::Relaxed);
     // Wakes it.
     while !gateway.is_finished() {

@@ -95,6 +95,9 @@ impl Medium for Disk {
     }
 
     fn sync(&mut self) -> Result<(), MediumError> {
+        if self.sync_state() == SyncState::Pending {
+            return Err(MediumError::Busy);
+        }
         self.medium.borrow_mut().sync()?;
         self.due.set(Some(self.clock.now() + self.delay.get()));
         Ok(())

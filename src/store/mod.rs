@@ -90,7 +90,8 @@ use octets::Key;
 use ring::Ring;
 use snapshot::{Snapshot, State};
 
-/// The smallest page: the store's own longest entry fits it.
+/// The smallest page: an item with the store's own longest entry (71 octets) fits it, and the header
+/// of a segment. A medium may well tear it: units may be as small as they like.
 pub const PAGE_MIN: u32 = 128;
 /// The largest page: what Linux writes at once.
 pub const PAGE_MAX: u32 = 4096;

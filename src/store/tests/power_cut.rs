@@ -163,31 +163,37 @@ pub(super) fn second_cut(effort: Effort, least: u64) {
         Set(7, 8),
     ];
     let second = [Set(1, 2), Set(2, 3), Store(vec![(1, 250)]), Commit, Step];
+    // Or but for the beginning of a page, which two units make up.
+    let other = [Set(1, 9), Set(2, 8), Set(3, 4), Commit, Step];
     let mut sweep = Sweep::new(effort);
-    let start = formatted(&tiny());
-    let outcome = sweep.session(&start, Ledger::default(), &first);
-    let mut replay = Replay::new(&start, &outcome, 128);
-    loop {
-        let truth = truth(&outcome.marks, replay.at);
-        let mut first_cut = |sweep: &mut Sweep, image: &[u8]| {
-            if let Some(found) = sweep.strict(image, &outcome, &truth, 1) {
-                go_on(sweep, image, found, &second);
+    for (unit, second) in [(128, second), (64, other)] {
+        let start = formatted(&tiny());
+        let outcome = sweep.session(&start, Ledger::default(), &first);
+        let mut replay = Replay::new(&start, &outcome, unit);
+        loop {
+            let truth = truth(&outcome.marks, replay.at);
+            let mut first_cut = |sweep: &mut Sweep, image: &[u8]| {
+                if let Some(found) = sweep.strict(image, &outcome, &truth, 1) {
+                    go_on(sweep, (image, unit), found, &second);
+                }
+            };
+            if unit == 128 {
+                sweep.prefixes(&replay, &mut first_cut);
             }
-        };
-        sweep.prefixes(&replay, &mut first_cut);
-        sweep.tears(&replay, true, &mut first_cut);
-        if !replay.step() {
-            break;
+            sweep.tears(&replay, true, &mut first_cut);
+            if !replay.step() {
+                break;
+            }
         }
     }
     sweep.report("a cut, a mount, a second cut", least);
 }
 
 /// Goes on from an image with another script, and cuts that in every way.
-fn go_on(sweep: &mut Sweep, image: &[u8], found: Ledger, script: &[Action]) {
+fn go_on(sweep: &mut Sweep, (image, unit): (&[u8], usize), found: Ledger, script: &[Action]) {
     let start = SimMedium::from_image(image.to_vec());
     let outcome = sweep.session(&start, found, script);
-    let mut replay = Replay::new(&start, &outcome, 128);
+    let mut replay = Replay::new(&start, &outcome, unit);
     loop {
         let truth = truth(&outcome.marks, replay.at);
         let second_cut = |sweep: &mut Sweep, image: &[u8]| {
@@ -434,6 +440,21 @@ pub(super) fn a_format_that_is_cut_can_be_done_again() {
         }
         let mut memory = Memory::new();
         mount(cut, memory.space(), &mut Ledger::default()).unwrap();
+    }
+}
+
+#[test]
+fn a_store_gets_on_behind_a_format_whose_sync_nobody_awaited() {
+    for looks in 0..5 {
+        let mut medium = SimMedium::new(capacity(&tiny())).with_slow_sync(looks);
+        format(&mut medium, &tiny(), [7; 16], false).unwrap();
+        let mut memory = Memory::new();
+        let mut ledger = Ledger::default();
+        let (mut store, _) = mount(medium, memory.space(), &mut ledger).unwrap();
+        for _ in 0..20 {
+            store.step(&mut ledger);
+        }
+        assert!(store.is_quiet(), "{looks} looks");
     }
 }
 

@@ -64,7 +64,9 @@ mod replay;
 mod ring;
 mod room;
 mod snapshot;
+mod stream;
 mod superblock;
+mod survey;
 #[cfg(test)]
 mod tests;
 

@@ -7,11 +7,11 @@
 use hal::Medium;
 use heapless::Vec;
 
-use super::mount::{Found, MountError, Survey};
 use super::record::{HEAD_MAX, HEADER_OCTETS, Kind, Record, WRITERS};
 use super::ring;
 use super::snapshot::Position;
-use super::{Index, Stored};
+use super::survey::{Found, Survey};
+use super::{Index, MountError, Stored};
 
 /// A copy whose last record is still to come.
 struct Begun {

@@ -1,5 +1,11 @@
 //! The gateway at a real IMAP server: the whole of it, from the mails to the caller.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "all of this is test code; a panic here is a failed test"
+)]
+
 mod support;
 
 use core::net::SocketAddr;

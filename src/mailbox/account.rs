@@ -1,6 +1,9 @@
 //! What is remembered of a user and his source, besides the mails.
 
+use heapless::Vec;
+
 use crate::config::Name;
+use crate::reconcile::Key;
 
 /// What the gateway remembers of a user besides the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub struct Account {
     pub sizes: Sizes,
     /// What its `TOP` is known to bring whole. Not written down either.
     pub reach: Reach,
+    /// Mails of it that visits fail over. Not written down either.
+    pub stumbles: Stumbles,
 }
 
 /// How far a source's sizes agree with those of the rows.
@@ -39,11 +44,61 @@ impl Reach {
         self.lines = self.lines.max(lines);
     }
 
-    /// Whether mails as large as one of `octets` in `lines` came whole: a `TOP` that cuts does so
-    /// after so many lines, or so many octets.
+    /// Whether `TOP` has not cut a mail of `octets`, of which so many `lines` have come: one as large
+    /// and one with more lines came whole, and it cuts after so many lines, or above so many octets.
     #[must_use]
     pub fn covers(&self, octets: u64, lines: u32) -> bool {
-        octets <= self.octets && lines <= self.lines
+        octets <= self.octets && lines < self.lines
+    }
+}
+
+/// Mails that visits have failed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stumbles {
+    /// They come last; of several, the one that failed last after the others.
+    late: Vec<Key, STUMBLES>,
+    /// Twice it was surely for them: the server does not send them as it should.
+    spoilt: Vec<Key, STUMBLES>,
+}
+
+/// So many are remembered; of more, the oldest is forgotten.
+const STUMBLES: usize = 8;
+
+impl Stumbles {
+    /// A visit failed over this mail; `surely`: not because the network did.
+    pub fn note(&mut self, key: Key, surely: bool) {
+        let before = self.late.iter().position(|&late| late == key);
+        if let Some(at) = before {
+            self.late.remove(at);
+        }
+        let list = if surely && before.is_some() {
+            &mut self.spoilt
+        } else {
+            &mut self.late
+        };
+        if list.is_full() {
+            list.remove(0);
+        }
+        // There is room.
+        let _ = list.push(key);
+    }
+
+    /// This mail came whole.
+    pub fn forget(&mut self, key: Key) {
+        self.late.retain(|&late| late != key);
+        self.spoilt.retain(|&spoilt| spoilt != key);
+    }
+
+    /// Mails that come after all others, in this order.
+    #[must_use]
+    pub fn late(&self) -> &[Key] {
+        &self.late
+    }
+
+    /// Whether this mail is to be passed over.
+    #[must_use]
+    pub fn is_spoilt(&self, key: Key) -> bool {
+        self.spoilt.contains(&key)
     }
 }
 

@@ -39,7 +39,7 @@ use crate::pop3::Uid;
 use crate::reconcile::Key;
 use crate::store::{AppendError, Place, Store, StoreError, Ticket, Usage};
 
-pub use account::{Account, Habit, Reach, Sizes, SourceRecord};
+pub use account::{Account, Habit, Reach, Sizes, SourceRecord, Stumbles};
 use calls::CallRecord;
 use index::{ENTRY_OCTETS, Entry, FORMAT, RowV1};
 use ledger::Full;
@@ -194,6 +194,27 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         if let Some(account) = self.ledger.account_mut(user) {
             account.reach = reach;
         }
+    }
+
+    /// Mails of `user`'s source that visits fail over, remembered until the end of this program.
+    pub fn stumbles_mut(&mut self, user: u8) -> Option<&mut Stumbles> {
+        self.ledger
+            .account_mut(user)
+            .map(|account| &mut account.stumbles)
+    }
+
+    /// Whether `user`'s source does not send the mail that has this key as it should.
+    #[must_use]
+    pub fn is_spoilt(&self, user: u8, key: Key) -> bool {
+        let account = self.ledger.account(user);
+        account.is_some_and(|account| account.stumbles.is_spoilt(key))
+    }
+
+    /// Whether the mail of `user`'s source that has this key comes after all others.
+    #[must_use]
+    pub fn is_late(&self, user: u8, key: Key) -> bool {
+        let account = self.ledger.account(user);
+        account.is_some_and(|account| account.stumbles.late().contains(&key))
     }
 
     /// Writes the fact `lan`, if it differs: what a whole listing said on `day`.

@@ -407,6 +407,14 @@ impl<'a> Visit<'a> {
         let Some(mut run) = self.run.take() else {
             return Report::default();
         };
+        if let Some(entry) = run.stumbled(self.tables.listing, &failure)
+            && let Some(stumbles) = mailbox.stumbles_mut(run.account)
+        {
+            stumbles.note(
+                entry.key,
+                matches!(failure, Failure::Server(_) | Failure::Endless { .. }),
+            );
+        }
         if let State::Copying(copying) = &mut run.state {
             copying.abandon(mailbox);
         }
@@ -482,6 +490,30 @@ impl Run {
             State::Streaming(_) => self.stream(round),
             State::Quitting => self.quit(round),
             State::Ended => Ok(Turn::Tell(Event::Ended(self.report.clone()))),
+        }
+    }
+
+    /// The mail that the visit failed over, if it was a mail: next time it comes after all others,
+    /// and is passed over should it be the same, so that those behind it are had.
+    fn stumbled<'t>(&self, listing: &'t [Listed], failure: &Failure) -> Option<&'t Listed> {
+        let (at, ended, errand) = match &self.state {
+            State::Copying(copying) => (copying.at(), copying.ended(), Errand::Copy),
+            State::Looking(looking) => (looking.at(), looking.ended(), Errand::Header),
+            _ => return None,
+        };
+        let under_way = || {
+            let mut rest = listing.get(at..self.listed)?.iter();
+            rest.find(|entry| entry.errand() == errand)
+        };
+        match failure {
+            // What came behind the end of a mail is the rest of it: its first line was a dot.
+            Failure::Server(server) if server.is_out_of_step() => {
+                ended.map_or_else(under_way, |at| listing.get(at))
+            }
+            Failure::Server(_) | Failure::Closed | Failure::TooSlow | Failure::Endless { .. } => {
+                under_way()
+            }
+            _ => None,
         }
     }
 

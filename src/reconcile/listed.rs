@@ -47,6 +47,10 @@ pub enum Errand {
     Size,
     /// All of it.
     Copy,
+    /// All of it, after all others: the last visit failed over it.
+    Last,
+    /// Nothing, but it gets a row: the server does not send it as it should.
+    Enter,
 }
 
 /// What an entry of a listing is.
@@ -236,7 +240,14 @@ mod tests {
             Verdict::Rekeyed(7),
             Verdict::New,
         ];
-        let errands = [Errand::Nothing, Errand::Header, Errand::Size, Errand::Copy];
+        let errands = [
+            Errand::Nothing,
+            Errand::Header,
+            Errand::Size,
+            Errand::Copy,
+            Errand::Last,
+            Errand::Enter,
+        ];
         let mut entry = Listed::new(Key(5), 9);
         assert_eq!(
             entry,

@@ -12,6 +12,7 @@
 
 mod headers;
 mod imap;
+mod pop3;
 mod streaming;
 
 #[path = "../support"]
@@ -37,10 +38,13 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "a listing that disagrees with STAT",
-        &[(
-            SENTENCES,
-            "sentence_2_1_a_listing_that_disagrees_with_stat_changes_nothing",
-        )],
+        &[
+            (
+                SENTENCES,
+                "sentence_2_1_a_listing_that_disagrees_with_stat_changes_nothing",
+            ),
+            (POP3, "a_count_that_disagrees_with_stat"),
+        ],
     ),
     (
         "an empty listing for a day, and a window",
@@ -113,6 +117,67 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     (
         "mails that end, begin or consist of dots, in pieces of every size",
         &[(CLIENT, "every_short_body_is_read_as_its_slow_twin_says")],
+    ),
+    (
+        "an empty maildrop for a day and back",
+        &[(
+            POP3,
+            "an_empty_maildrop_for_a_day_and_back_sends_nothing_twice",
+        )],
+    ),
+    (
+        "everything really read at the desk",
+        &[(POP3, "everything_read_at_the_desk_is_gone_at_once")],
+    ),
+    (
+        "a sliding window of 250",
+        &[(POP3, "a_window_of_250_mails_slides")],
+    ),
+    (
+        "+OK before each line",
+        &[(POP3, "a_status_before_each_line_of_a_listing")],
+    ),
+    ("several blanks", &[(POP3, "several_blanks_in_a_listing")]),
+    (
+        "a message-number twice",
+        &[(POP3, "a_number_that_is_listed_twice")],
+    ),
+    (
+        "a listing without its dot",
+        &[(
+            POP3,
+            "a_listing_without_its_dot_is_waited_for_and_not_believed",
+        )],
+    ),
+    (
+        "expunged between UIDL and RETR",
+        &[(POP3, "a_mail_expunged_between_its_listing_and_its_copy")],
+    ),
+    (
+        "a body shorter than announced, with a proper dot",
+        &[(
+            POP3,
+            "a_body_shorter_than_announced_is_retried_and_never_counted",
+        )],
+    ),
+    ("wrong sizes in LIST", &[(POP3, "sizes_that_are_wrong")]),
+    ("a first line of a dot", &[(POP3, "a_first_line_of_a_dot")]),
+    (
+        "a mail that no visit comes past",
+        &[(POP3, "a_mail_that_no_visit_comes_past_keeps_back_no_other")],
+    ),
+    (
+        "no CR LF before the dot",
+        &[(POP3, "no_line_end_before_the_dot_is_a_deadline_and_no_hang")],
+    ),
+    (
+        "TOP that cuts or lies",
+        &[(POP3, "a_top_that_cuts_or_lies")],
+    ),
+    ("no TOP, and no CAPA", &[(POP3, "no_top_at_all")]),
+    (
+        "NUL octets, a line of a mebibyte",
+        &[(POP3, "nul_octets_and_a_line_of_a_mebibyte_come_as_they_are")],
     ),
     (
         "no UIDL: known by headers, counted",
@@ -188,6 +253,7 @@ const CLIENT: &str = "src/pop3/client/tests.rs";
 const HERE: &str = "tests/lan_cases/main.rs";
 const HEADERS: &str = "tests/lan_cases/headers.rs";
 const STREAMING: &str = "tests/lan_cases/streaming.rs";
+const POP3: &str = "tests/lan_cases/pop3.rs";
 const IMAP: &str = "tests/lan_cases/imap.rs";
 
 #[test]
@@ -262,7 +328,7 @@ fn call(desk: &mut Desk<'_>, config: &Config, take: bool) -> Vec<usize> {
         mails.push(
             (0..400)
                 .find(|&n| *octets(n) == *mail)
-                .expect("a mail of ours"),
+                .unwrap_or_else(|| panic!("no mail of ours: {}", mail.escape_ascii())),
         );
         if take {
             desk.say(user, &format!("DELE {number}"), none).unwrap();

@@ -28,6 +28,8 @@ const SINGLE_SIZES: usize = 16;
 pub(super) struct Looking {
     asked: usize,
     at: usize,
+    /// The one that ended last.
+    ended: Option<usize>,
     header: HeaderReader,
     quest: Quest,
 }
@@ -49,8 +51,10 @@ impl Run {
     /// Whose header must be seen before anything is copied.
     pub(super) fn plan_looks<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
         let dated = !self.source.visited && matches!(round.user.start, Start::Days(_));
-        for entry in self.listing(round) {
+        let listing = round.tables.listing.get_mut(..self.listed);
+        for entry in listing.unwrap_or_default() {
             let look = entry.verdict() == Verdict::Look || dated && entry.verdict() == Verdict::New;
+            let look = look && !round.mailbox.is_spoilt(self.account, entry.key);
             entry.set_errand(if look {
                 Errand::Header
             } else {
@@ -98,6 +102,7 @@ impl Run {
             }
             Some(Reply::BodyEnd) => {
                 let header = core::mem::take(&mut looking.header).finish();
+                looking.ended = Some(at);
                 if let Some(entry) = round.tables.listing.get_mut(at) {
                     // Made of less than the mail, it compares with nothing.
                     let whole = header.basis == Basis::Fields;
@@ -316,10 +321,12 @@ impl Run {
             entry.set_errand(match goal {
                 Goal::Fetch(_) => Errand::Copy,
                 _ if consumes => Errand::Nothing,
+                _ if round.mailbox.is_spoilt(self.account, entry.key) => Errand::Enter,
+                _ if fits && round.mailbox.is_late(self.account, entry.key) => Errand::Last,
                 _ if fits => Errand::Copy,
                 _ => Errand::Header,
             });
-            if entry.errand() == Errand::Copy {
+            if matches!(entry.errand(), Errand::Copy | Errand::Last) {
                 left = left.saturating_sub(size);
                 share = share.saturating_sub(size);
                 own = own.saturating_sub(cost);
@@ -362,7 +369,7 @@ impl Run {
         let mut room = round.mailbox.room();
         for entry in listing
             .iter()
-            .filter(|entry| entry.errand() == Errand::Copy)
+            .filter(|entry| matches!(entry.errand(), Errand::Copy | Errand::Last))
         {
             let cost = round.mailbox.cost(entry.size().unwrap_or(0));
             room = room.saturating_sub(cost);
@@ -372,9 +379,11 @@ impl Run {
             let size = entry.size().unwrap_or(u32::MAX);
             let (octets, cost) = (u64::from(size), round.mailbox.cost(size));
             entry.set_errand(Errand::Nothing);
-            if octets <= left && cost <= room {
+            let spoilt = round.mailbox.is_spoilt(self.account, entry.key);
+            if octets <= left && cost <= room && !spoilt {
                 (left, room) = (left - octets, room - cost);
-                entry.set_errand(Errand::Copy);
+                let late = round.mailbox.is_late(self.account, entry.key);
+                entry.set_errand(if late { Errand::Last } else { Errand::Copy });
             }
         }
     }
@@ -384,7 +393,12 @@ impl Run {
     fn keep_one<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
         self.probe = true;
         let listing = self.listing(round);
-        let probe = listing.iter().position(|e| e.errand() == Errand::Copy);
+        let first = |errand| listing.iter().position(|entry| entry.errand() == errand);
+        let probe = first(Errand::Copy).or(first(Errand::Last));
+        if first(Errand::Copy).is_some() {
+            let late = listing.iter_mut().filter(|e| e.errand() == Errand::Last);
+            late.for_each(|entry| entry.set_errand(Errand::Nothing));
+        }
         let later = listing.iter_mut().skip(probe.map_or(0, |at| at + 1));
         for entry in later {
             entry.set_errand(Errand::Nothing);
@@ -398,7 +412,7 @@ impl Run {
             let Some(entry) = round.tables.listing.get_mut(at) else {
                 break;
             };
-            let gets_row = matches!(entry.errand(), Errand::Copy | Errand::Header);
+            let gets_row = !matches!(entry.errand(), Errand::Nothing | Errand::Size);
             if entry.verdict() == Verdict::New && gets_row {
                 entry.set_uid(round.mailbox.fresh_uid());
             }
@@ -416,7 +430,7 @@ impl Run {
             let Some(&entry) = round.tables.listing.get(at) else {
                 break;
             };
-            if entry.errand() != Errand::Header {
+            if !matches!(entry.errand(), Errand::Header | Errand::Enter) {
                 continue;
             }
             let taken = if first && is_skipped(round.user.start, round.day, entry.day()) {
@@ -485,10 +499,16 @@ impl Looking {
         self.at
     }
 
+    /// The one that ended last.
+    pub(super) fn ended(&self) -> Option<usize> {
+        self.ended
+    }
+
     pub(super) fn new(quest: Quest) -> Self {
         Self {
             asked: 0,
             at: 0,
+            ended: None,
             header: HeaderReader::new(),
             quest,
         }

@@ -42,6 +42,8 @@ const BATCH_OCTETS: u64 = 1 << 20;
 pub(super) struct Copying {
     asked: usize,
     at: usize,
+    /// The one that ended last, if it was too short.
+    ended: Option<usize>,
     body: Option<Body>,
     doubts: Doubts,
     /// `TOP` cuts mails, or there is none: `RETR` is used.
@@ -75,6 +77,7 @@ impl Copying {
         Self {
             asked: 0,
             at: 0,
+            ended: None,
             body: None,
             doubts: Doubts::new(reach),
             by_retr: false,
@@ -151,6 +154,16 @@ impl Copying {
     /// How far it is: rises with every mail that is dealt with.
     pub(super) fn milestone(&self) -> (bool, usize) {
         (self.again, self.at)
+    }
+
+    /// The place in the listing of the mail that is read, or comes next.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// That of the one that ended last, if it was too short.
+    pub(super) fn ended(&self) -> Option<usize> {
+        self.ended
     }
 
     /// Gives up what was begun.
@@ -286,6 +299,7 @@ impl Copying {
         } else {
             self.doubts.first(self.at, came, announced, !self.by_retr)
         };
+        self.ended = (!believed).then_some(self.at);
         if !believed {
             self.body = None;
             self.pass(run, round);
@@ -340,6 +354,9 @@ impl Copying {
             run.report.new = run.report.new.saturating_sub(1);
         } else if place.is_some() {
             run.report.copied += 1;
+            if let Some(stumbles) = round.mailbox.stumbles_mut(run.account) {
+                stumbles.forget(entry.key);
+            }
             run.report.octets += u64::from(octets);
         } else {
             run.report.uncopied += 1;
@@ -389,6 +406,9 @@ impl Copying {
                 Some(other) => Err(unexpected(other)),
             };
         }
+        if self.take_late(run, round) {
+            return Ok(Some(Turn::Again));
+        }
         if !self.again && self.doubts.places().next().is_some() {
             self.again = true;
             (self.at, self.asked) = (0, 0);
@@ -404,6 +424,27 @@ impl Copying {
             run.report.failure = Some(Failure::Short(self.doubts.short()));
         }
         Ok(None)
+    }
+
+    /// Puts the next mail that comes after all others in its turn; false if there is none.
+    fn take_late<M: Medium>(&mut self, run: &Run, round: &mut Round<'_, '_, '_, M>) -> bool {
+        let account = round.mailbox.ledger().account(run.account);
+        let late = account.map_or(&[][..], |account| account.stumbles.late());
+        let listing = round.tables.listing.get_mut(..run.listed);
+        let listing = listing.unwrap_or_default();
+        let waits = |entry: &Listed| entry.errand() == Errand::Last;
+        let next = late.iter().find_map(|&key| {
+            listing
+                .iter()
+                .position(|entry| waits(entry) && entry.key == key)
+        });
+        // Forgotten meanwhile: any.
+        let next = next.or_else(|| listing.iter().position(waits));
+        if let Some(entry) = next.and_then(|at| listing.get_mut(at)) {
+            entry.set_errand(Errand::Copy);
+            (self.at, self.asked) = (0, 0);
+        }
+        next.is_some()
     }
 
     fn forget<M: Medium>(&mut self, mailbox: &mut Mailbox<'_, M>) {

@@ -1,7 +1,7 @@
 //! Mails that came shorter than announced: is `TOP` wrong, or `LIST`?
 //!
-//! Each comes once more, after all others. By `TOP` again, where a mail as large as it has come by
-//! `TOP` with the very size announced: then `TOP` does not cut mails of that size, and what comes
+//! Each comes once more, after all others. By `TOP` again, where a mail as large as it is announced
+//! has come by `TOP` with its very size: then `TOP` does not cut mails of that size, and what comes
 //! the same twice is all there is. Else by `RETR`, which cuts nothing but may mark the mail read
 //! there: see [`undoing`](super::undoing). After two such proofs short bodies are believed.
 
@@ -44,6 +44,7 @@ struct Doubt {
     /// Its place in the listing.
     at: usize,
     came: Came,
+    announced: u64,
 }
 
 impl Doubts {
@@ -67,7 +68,12 @@ impl Doubts {
         if self.proofs >= PROOFS {
             return true;
         }
-        if self.doubts.push(Doubt { at, came }).is_err() {
+        let doubt = Doubt {
+            at,
+            came,
+            announced,
+        };
+        if self.doubts.push(doubt).is_err() {
             self.short += 1;
         }
         false
@@ -95,7 +101,7 @@ impl Doubts {
     /// Whether `TOP` may be asked for the mail at `at` again.
     pub(super) fn within_reach(&self, at: usize) -> bool {
         let doubt = self.doubts.iter().find(|doubt| doubt.at == at);
-        doubt.is_some_and(|doubt| self.reach.covers(doubt.came.octets, doubt.came.lines))
+        doubt.is_some_and(|doubt| self.reach.covers(doubt.announced, doubt.came.lines))
     }
 
     /// Places in the listing of what is to come again.

@@ -243,6 +243,16 @@ impl Client {
     }
 }
 
+impl ServerFailure {
+    /// Whether something came where a reply was due, or nothing was.
+    pub(super) fn is_out_of_step(&self) -> bool {
+        matches!(
+            self,
+            Self::Pop3(pop3::Failure::NotAStatus { .. } | pop3::Failure::Unsolicited { .. })
+        )
+    }
+}
+
 fn pop3_request(request: Request<'_>) -> pop3::Request<'_> {
     match request {
         Request::Pop3(request) => request,

@@ -5,15 +5,15 @@
 //! one, and its `read` drops what came together with a hang-up. The port is opened for us alone
 //! (`TIOCEXCL` and `flock`), with hardware flow control and 8N1.
 //!
-//! A device that is unplugged is closed at once by [`ModemPort::reopen`], before the path is
-//! looked at again: while the old descriptor is open the kernel gives the device a new number.
-//! Paths such as `/dev/serial/by-path/..` survive that anyway, and a device that was open once is
-//! found again by them, whatever path it was given by (see `usb.rs`).
+//! A device that is unplugged is closed at once: while the old descriptor is open the kernel gives
+//! the device a new number when it comes back. Paths such as `/dev/serial/by-path/..` survive that
+//! anyway, and a device that was open once is found again by its other names, whatever path it was
+//! given by (see `usb.rs`).
 
 use core::time::Duration;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use serialport::{ClearBuffer, ErrorKind, FlowControl, SerialPort, TTYPort};
@@ -61,18 +61,27 @@ impl Serial {
 impl Serial {
     fn remember_names(&mut self) {
         if self.port.is_some() {
-            let device = self.names.find(Path::new(&self.path));
-            self.names = Names::of(device, Path::new(usb::LINKS));
+            let (links, terminals) = (Path::new(usb::LINKS), Path::new(usb::TERMINALS));
+            self.names = Names::of(&self.device(), links, terminals);
         }
+    }
+
+    /// Where the device is now.
+    fn device(&self) -> PathBuf {
+        let path = Path::new(&self.path);
+        self.names.find(path, Path::new(usb::TERMINALS))
     }
 }
 
 impl ByteStream for Serial {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
-        match &mut self.port {
-            Some(port) => port.stream.read(buf),
-            None => Err(StreamError::Closed),
+        let port = self.port.as_mut().ok_or(StreamError::Closed)?;
+        let read = port.stream.read(buf);
+        if read.is_err() {
+            // At once: it may be back before anybody reopens it.
+            self.port = None;
         }
+        read
     }
 
     fn write(&mut self, octets: &[u8]) -> Result<usize, StreamError> {
@@ -123,15 +132,14 @@ impl ModemPort for Serial {
     }
 
     fn reset_device(&mut self) -> bool {
-        let device = self.names.find(Path::new(&self.path));
-        let switch = usb::authorisation(device, Path::new(usb::TERMINALS));
+        let switch = usb::authorisation(&self.device(), Path::new(usb::TERMINALS));
         switch.is_some_and(usb::reset)
     }
 
     fn reopen(&mut self) -> Result<(), StreamError> {
         // Closes first.
         self.port = None;
-        let device = self.names.find(Path::new(&self.path));
+        let device = self.device();
         let device = device.to_str().unwrap_or(&self.path);
         match Port::open(&self.reactor, device, self.speed) {
             Ok(port) => {

@@ -2,7 +2,8 @@
 //!
 //! A modem that is plugged in again may have another number (`ttyACM1` for `ttyACM0`). udev keeps
 //! links that stay: `/dev/serial/by-path/..` names the socket, `/dev/serial/by-id/..` the maker's
-//! serial number. The socket comes first: whole series of modems have one serial number.
+//! serial number. The socket comes first: whole series of modems have one serial number. A machine
+//! without udev, such as our own card, has the socket's name in sysfs all the same.
 //!
 //! A modem that answers nothing may be wedged until it is unplugged; a reboot is not enough, since
 //! USB keeps its power. Taking the kernel's authorisation away and giving it back is next to that
@@ -20,13 +21,18 @@ pub(super) const TERMINALS: &str = "/sys/class/tty";
 /// A device stays without authorisation so long.
 const OFF: Duration = Duration::from_secs(2);
 
-/// Names by which a device is found again, best first.
+/// Names by which a device is found again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Names(Vec<PathBuf>);
+pub(super) struct Names {
+    /// What udev calls it, best first.
+    links: Vec<PathBuf>,
+    /// Where it hangs, as the kernel has it.
+    place: Option<PathBuf>,
+}
 
 impl Names {
-    /// The names that `device`, which is open now, has below `links`.
-    pub(super) fn of(device: &Path, links: &Path) -> Self {
+    /// The names that `device`, which is open now, has below `links` and `terminals`.
+    pub(super) fn of(device: &Path, links: &Path, terminals: &Path) -> Self {
         let Ok(device) = fs::canonicalize(device) else {
             return Self::default();
         };
@@ -39,14 +45,33 @@ impl Names {
             let same = |path: &PathBuf| fs::canonicalize(path).is_ok_and(|at| at == device);
             names.extend(paths.filter(same).min());
         }
-        Self(names)
+        let name = device.file_name();
+        Self {
+            links: names,
+            place: name.and_then(|name| place(&terminals.join(name))),
+        }
     }
 
-    /// Where the device is now: by the first of its names that leads anywhere, else `path`.
-    pub(super) fn find<'a>(&'a self, path: &'a Path) -> &'a Path {
-        let found = self.0.iter().find(|name| name.exists());
-        found.map_or(path, PathBuf::as_path)
+    /// Where the device is now: by the first of its links that leads anywhere, else by its place
+    /// among `terminals`, else `path`.
+    pub(super) fn find(&self, path: &Path, terminals: &Path) -> PathBuf {
+        let link = self.links.iter().find(|name| name.exists());
+        let found = link.cloned().or_else(|| self.find_place(path, terminals));
+        found.unwrap_or_else(|| path.to_owned())
     }
+
+    /// The terminal at the same place, beside the device that was at `path`.
+    fn find_place(&self, path: &Path, terminals: &Path) -> Option<PathBuf> {
+        let sought = self.place.as_ref()?;
+        let entries = fs::read_dir(terminals).ok()?.flatten();
+        let mut found = entries.filter(|entry| place(&entry.path()).as_ref() == Some(sought));
+        Some(path.with_file_name(found.next()?.file_name()))
+    }
+}
+
+/// The place of a terminal that hangs on a device.
+fn place(terminal: &Path) -> Option<PathBuf> {
+    fs::canonicalize(terminal.join("device")).ok()
 }
 
 /// The file by which the USB device behind the terminal at `path` is switched off and on.
@@ -99,20 +124,44 @@ mod tests {
             }
         };
         plug(0, "usb-1", "usb-12345678");
-        let names = Names::of(&device(0), &dir);
-        assert_eq!(names.find(&device(0)), by_path.join("usb-1"));
+        let names = Names::of(&device(0), &dir, &dir);
+        assert_eq!(names.find(&device(0), &dir), by_path.join("usb-1"));
         // Unplugged: its names lead nowhere.
         fs::remove_file(device(0)).unwrap();
-        assert_eq!(names.find(&device(0)), device(0));
+        assert_eq!(names.find(&device(0), &dir), device(0));
         // Into the same socket, as another number.
         plug(1, "usb-1", "usb-12345678");
-        let found = fs::canonicalize(names.find(&device(0))).unwrap();
+        let found = fs::canonicalize(names.find(&device(0), &dir)).unwrap();
         assert_eq!(found.file_name(), device(1).file_name());
         // Into another one.
         fs::remove_file(by_path.join("usb-1")).unwrap();
         plug(2, "usb-2", "usb-12345678");
-        let found = fs::canonicalize(names.find(&device(0))).unwrap();
+        let found = fs::canonicalize(names.find(&device(0), &dir)).unwrap();
         assert_eq!(found.file_name(), device(2).file_name());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn edge_13_without_links_it_is_found_by_its_place() {
+        let dir = crate::linux::scratch("usb-places");
+        let terminals = dir.join("class");
+        let plug = |n: u32, socket: &str| {
+            let at = dir.join("devices").join(socket);
+            let terminal = terminals.join(format!("ttyACM{n}"));
+            fs::create_dir_all(&at).unwrap();
+            fs::create_dir_all(&terminal).unwrap();
+            symlink(at, terminal.join("device")).unwrap();
+            fs::write(dir.join(format!("ttyACM{n}")), "").unwrap();
+        };
+        plug(0, "1-1:1.0");
+        plug(1, "1-2:1.0");
+        let device = dir.join("ttyACM0");
+        let names = Names::of(&device, &dir, &terminals);
+        assert_eq!(names.find(&device, &terminals), device);
+        fs::remove_dir_all(terminals.join("ttyACM0")).unwrap();
+        assert_eq!(names.find(&device, &terminals), device);
+        plug(2, "1-1:1.0");
+        assert_eq!(names.find(&device, &terminals), dir.join("ttyACM2"));
         fs::remove_dir_all(dir).unwrap();
     }
 
@@ -131,8 +180,8 @@ mod tests {
         symlink(dir.join("ttyACM1"), by_id.join("usb-12345678")).unwrap();
         for n in 0..2 {
             let device = dir.join(format!("ttyACM{n}"));
-            let names = Names::of(&device, &dir);
-            assert_eq!(names.find(&device), by_path.join(format!("usb-{n}")));
+            let names = Names::of(&device, &dir, &dir);
+            assert_eq!(names.find(&device, &dir), by_path.join(format!("usb-{n}")));
         }
         fs::remove_dir_all(dir).unwrap();
     }

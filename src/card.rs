@@ -1,12 +1,12 @@
 //! A card: which configuration holds, the one that lies on it or the one that the store keeps.
 
 use hal::Medium;
-use ringmail::config::{self, Config, saved};
+use ringmail::config::{Config, saved};
 use ringmail::store::{Store, StoreError};
 
 /// What is to hold.
 pub(crate) struct Chosen {
-    pub(crate) config: Config,
+    pub(crate) config: Box<Config>,
     /// The mark of the offered configuration that was taken in last.
     pub(crate) mark: u32,
     /// The offered one is to be kept from now on.
@@ -35,7 +35,11 @@ pub(crate) fn choose(kept: Option<&str>, offered: Option<&str>, board: &str) -> 
         }
     }
     let config = kept.and_then(|kept| sound(kept, "saved", &mut faults));
-    let config = config.unwrap_or_else(|| config::check(board, |_, _| {}));
+    let config = config.unwrap_or_else(|| {
+        let mut config = Box::<Config>::default();
+        config.apply_all(board, |_, _| {});
+        config
+    });
     Chosen {
         config,
         mark: taken_in,
@@ -60,9 +64,10 @@ pub(crate) fn keep<M: Medium>(store: &mut Store<'_, M>, chosen: &Chosen) -> Resu
     store.save_config(text.as_bytes()).map(drop)
 }
 
-fn sound(text: &str, origin: &str, faults: &mut Vec<String>) -> Option<Config> {
+fn sound(text: &str, origin: &str, faults: &mut Vec<String>) -> Option<Box<Config>> {
     let before = faults.len();
-    let config = config::check(text, |line, error| {
+    let mut config = Box::<Config>::default();
+    config.apply_all(text, |line, error| {
         faults.push(format!("{origin}:{line}: {error}"));
     });
     (faults.len() == before).then_some(config)
@@ -71,6 +76,7 @@ fn sound(text: &str, origin: &str, faults: &mut Vec<String>) -> Option<Config> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringmail::config;
 
     const BOARD: &str = "hostname board\n";
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use hal::{Board, Medium, SyncState};
-use ringmail::config::{self, Config, LINES, VISITS};
+use ringmail::config::{self, CONSOLES, Config, LINES, USERS, VISITS};
 use ringmail::gateway::{Gateway, Memory};
 use ringmail::mailbox::calls::{CallRecord, RECORD_OCTETS};
 use ringmail::mailbox::index::ROW_OCTETS;
@@ -47,7 +47,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
     // On a card the store is needed to know which configuration holds.
     let mut config = match on_card {
         false => configuration(&opened.origin, &opened.config)?,
-        true => Config::new(),
+        true => new_config(),
     };
     let path = opened
         .ring
@@ -69,7 +69,6 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
         let kept = card::kept(&mut store)?;
         let offered = opened.offered.as_deref();
         let chosen = card::choose(kept.as_deref(), offered, &opened.config);
-        faults.clone_from(&chosen.faults);
         mark = Some(chosen.mark);
         let until = board.now() + hal::Duration::from_secs(5);
         let mut keeps = chosen.takes_in;
@@ -84,11 +83,10 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
                     board.wait(Some(soon));
                     keeps = true;
                 }
-                Err(error) => {
-                    faults.push(format!("ringmail.conf cannot be kept: {error}"));
-                }
+                Err(error) => faults.push(format!("ringmail.conf cannot be kept: {error}")),
             }
         }
+        faults.extend(chosen.faults);
         config = chosen.config;
         let newest = ledger.rows().map(|(_, row)| row.since).max();
         board.keep_clock_above(u64::from(newest.unwrap_or(0)) * 86_400);
@@ -96,6 +94,12 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
     let mailbox = Mailbox::new(ledger, store);
     let [a, b, c, d] = lend(&LISTINGS);
     let memory = Memory {
+        config: Box::leak(config),
+        saved: Box::leak(new_config()),
+        lines: places(LINES),
+        places: places(VISITS),
+        pollers: places(USERS),
+        terminals: places(CONSOLES),
         maildrops: lend(&MAILDROPS)
             .each_mut()
             .map(|items| items.as_mut_slice()),
@@ -105,13 +109,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
             matched: zeros(ROWS / 32 + 1),
         }),
     };
-    let mut gateway = Box::new(Gateway::new(
-        &mut board,
-        config,
-        &opened.hostname,
-        mailbox,
-        memory,
-    ));
+    let mut gateway = Gateway::new(&mut board, &opened.hostname, mailbox, memory);
     if let Some(mark) = mark {
         gateway.keep_config_in_store(mark);
     }
@@ -183,9 +181,10 @@ pub(crate) fn read_config(file: &Path) -> Result<String, String> {
 
 /// The configuration in `text`, which came from `origin`. One with a fault is refused whole: half
 /// of what the owner meant is not what the owner meant.
-fn configuration(origin: &str, text: &str) -> Result<Config, String> {
+fn configuration(origin: &str, text: &str) -> Result<Box<Config>, String> {
     let mut faults = String::new();
-    let config = config::check(text, |line, error| {
+    let mut config = new_config();
+    config.apply_all(text, |line, error| {
         faults.push_str(&format!("\n{origin}:{line}: {error}"));
     });
     if faults.is_empty() {
@@ -269,8 +268,8 @@ struct StoreMemory {
 impl StoreMemory {
     fn new() -> Self {
         Self {
-            segments: vec![Segment::default(); SEGMENTS].leak(),
-            buffers: Box::leak(Box::new(Buffers::EMPTY)),
+            segments: lend(&SEGMENT_TABLE).as_mut_slice(),
+            buffers: lend(&BUFFERS),
         }
     }
 
@@ -291,6 +290,8 @@ fn new_ledger() -> Ledger<'static> {
 static SLOTS: Mutex<[Slot; ROWS]> = Mutex::new([Slot::VACANT; ROWS]);
 static RECORDS: Mutex<[CallRecord; CALLS]> = Mutex::new([CallRecord::EMPTY; CALLS]);
 static MAILDROPS: Mutex<[[Item; LISTED]; LINES]> = Mutex::new([[Item::EMPTY; LISTED]; LINES]);
+static SEGMENT_TABLE: Mutex<[Segment; SEGMENTS]> = Mutex::new([Segment::BLANK; SEGMENTS]);
+static BUFFERS: Mutex<Buffers> = Mutex::new(Buffers::EMPTY);
 static LISTINGS: Mutex<[[Listed; LISTED]; VISITS]> =
     Mutex::new([[Listed::new(Key(0), 0); LISTED]; VISITS]);
 
@@ -298,6 +299,21 @@ static LISTINGS: Mutex<[[Listed; LISTED]; VISITS]> =
 fn lend<T>(table: &'static Mutex<T>) -> &'static mut T {
     let lock = table.try_lock().expect("each table is lent once");
     &mut *Box::leak(Box::new(lock))
+}
+
+/// A configuration of nothing. Not inlined: whoever has one made does not need its room on the
+/// stack for good.
+#[inline(never)]
+fn new_config() -> Box<Config> {
+    Box::default()
+}
+
+/// Empty places, for the life of the program. What comes into them lies on the heap, and was never
+/// larger on the stack than one of them.
+fn places<T>(count: usize) -> &'static mut [Option<T>] {
+    let mut places = Vec::with_capacity(count);
+    places.resize_with(count, || None);
+    places.leak()
 }
 
 /// Zeros, for the life of the program; untouched until they are written to.

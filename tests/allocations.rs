@@ -32,7 +32,7 @@ use std::{fs, thread};
 
 use hal::linux::machine::{Choice, ConsoleChoice, Machine, Parts};
 use hal::{Board, Medium, SyncState};
-use ringmail::config::{self, LINES, VISITS};
+use ringmail::config::{self, CONSOLES, LINES, USERS, VISITS};
 use ringmail::gateway::{Gateway, Memory};
 use ringmail::mailbox::maildrop::Item;
 use ringmail::mailbox::{Ledger, Mailbox, Slot};
@@ -88,7 +88,7 @@ fn free_address() -> SocketAddr {
 
 /// The gateway with its state in `dir`, until [`ENDS`].
 fn run(dir: &Path, config: &str) {
-    let config = config::check(config, |line, error| panic!("line {line}: {error}"));
+    let mut config = config::check(config, |line, error| panic!("line {line}: {error}"));
     let mut board = Machine::open(Choice {
         state: dir.to_owned(),
         config: dir.join("ringmail.conf"),
@@ -118,7 +118,17 @@ fn run(dir: &Path, config: &str) {
     let mut orders: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; ROWS]);
     let mut matched: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; ROWS / 32 + 1]);
     let mut tables = listings.iter_mut().zip(&mut orders).zip(&mut matched);
+
+    let mut saved = config::Config::new();
+    let (mut lines, mut places) = (vacant(LINES), vacant(VISITS));
+    let (mut pollers, mut terminals) = (vacant(USERS), vacant(CONSOLES));
     let memory = Memory {
+        config: &mut config,
+        saved: &mut saved,
+        lines: &mut lines,
+        places: &mut places,
+        pollers: &mut pollers,
+        terminals: &mut terminals,
         maildrops: items.each_mut().map(Vec::as_mut_slice),
         visits: core::array::from_fn(|_| {
             let ((listing, order), matched) = tables.next().unwrap();
@@ -129,13 +139,18 @@ fn run(dir: &Path, config: &str) {
             }
         }),
     };
-    let mut gateway = Box::new(Gateway::new(&mut board, config, "gateway", mailbox, memory));
+    let mut gateway = Gateway::new(&mut board, "gateway", mailbox, memory);
     IS_LOOP.set(true);
     while !ENDS.load(Ordering::Relaxed) {
         let until = gateway.turn(&mut board);
         board.wait(until);
     }
     IS_LOOP.set(false);
+}
+
+/// Places with nothing in them.
+fn vacant<T>(count: usize) -> Vec<Option<T>> {
+    core::iter::repeat_with(|| None).take(count).collect()
 }
 
 /// A caller.

@@ -95,146 +95,127 @@ fn offered(on: &mut Running<'_, '_>) -> Vec<u32> {
     record.mails.values().map(id).collect()
 }
 
-/// Runs `test` with more stack than a test has: a whole gateway lies on it.
-fn with_room(test: fn()) {
-    let thread = std::thread::Builder::new().stack_size(8 << 20);
-    let ended = thread.spawn(test).unwrap().join();
-    if let Err(panic) = ended {
-        std::panic::resume_unwind(panic);
-    }
-}
-
 #[test]
 fn what_is_read_moved_marked_or_removed_at_the_desk() {
-    with_room(|| {
-        house("", &[3, 1, 2, 4]).power(|on| {
-            on.run_until_ready();
-            let said = visit(on);
-            assert!(said.contains("4 listed, 4 new, 4 copied"), "{said}");
-            assert!(said.contains("maildir:/home/anna/Maildir"), "{said}");
-            assert_eq!(offered(on), [1, 2, 3, 4], "in the order of delivery");
-            let opened = on.world.mail_folder(PATH).counts().1;
-            // Moved to cur, or marked as important: still unread.
-            change(on, flag(1, ""));
-            change(on, flag(2, "F"));
-            visit(on);
-            assert_eq!(offered(on), [1, 2, 3, 4]);
-            change(on, flag(1, "S"));
-            change(on, flag(2, "FT"));
-            change(on, remove(3));
-            let said = visit(on);
-            assert!(said.contains("1 read at the desk"), "{said}");
-            assert_eq!(offered(on), [4]);
-            // Unread again.
-            change(on, flag(1, ""));
-            change(on, deliver(5));
-            visit(on);
-            assert_eq!(offered(on), [1, 4, 5]);
-            // Only the new one was opened: for its size, and to be copied; and, as one had gone, to
-            // see whether it was that one under another name.
-            let opens = on.world.mail_folder(PATH).counts().1 - opened;
-            assert!(opens <= 4, "{opens}");
-        });
+    house("", &[3, 1, 2, 4]).power(|on| {
+        on.run_until_ready();
+        let said = visit(on);
+        assert!(said.contains("4 listed, 4 new, 4 copied"), "{said}");
+        assert!(said.contains("maildir:/home/anna/Maildir"), "{said}");
+        assert_eq!(offered(on), [1, 2, 3, 4], "in the order of delivery");
+        let opened = on.world.mail_folder(PATH).counts().1;
+        // Moved to cur, or marked as important: still unread.
+        change(on, flag(1, ""));
+        change(on, flag(2, "F"));
+        visit(on);
+        assert_eq!(offered(on), [1, 2, 3, 4]);
+        change(on, flag(1, "S"));
+        change(on, flag(2, "FT"));
+        change(on, remove(3));
+        let said = visit(on);
+        assert!(said.contains("1 read at the desk"), "{said}");
+        assert_eq!(offered(on), [4]);
+        // Unread again.
+        change(on, flag(1, ""));
+        change(on, deliver(5));
+        visit(on);
+        assert_eq!(offered(on), [1, 4, 5]);
+        // Only the new one was opened: for its size, and to be copied; and, as one had gone, to
+        // see whether it was that one under another name.
+        let opens = on.world.mail_folder(PATH).counts().1 - opened;
+        assert!(opens <= 4, "{opens}");
     });
 }
 
 #[test]
 fn marks_do_not_count_where_the_owner_says_so() {
-    with_room(|| {
-        house("user anna seen ignore\n", &[1, 2, 3]).power(|on| {
-            on.run_until_ready();
-            change(on, flag(1, "S"));
-            change(on, flag(2, "T"));
-            visit(on);
-            assert_eq!(offered(on), [1, 2, 3]);
-            change(on, remove(2));
-            visit(on);
-            assert_eq!(offered(on), [1, 3]);
-        });
+    house("user anna seen ignore\n", &[1, 2, 3]).power(|on| {
+        on.run_until_ready();
+        change(on, flag(1, "S"));
+        change(on, flag(2, "T"));
+        visit(on);
+        assert_eq!(offered(on), [1, 2, 3]);
+        change(on, remove(2));
+        visit(on);
+        assert_eq!(offered(on), [1, 3]);
     });
 }
 
 #[test]
 fn whatever_the_desk_does_at_any_moment_of_a_visit_the_next_one_is_right() {
-    with_room(|| {
-        // (what is done, what is offered when all is done)
-        let changes: [(Change, &[u32]); 6] = [
-            (flag(1, ""), &[1, 2, 3, 4]),
-            (flag(4, ""), &[1, 2, 3, 4]),
-            (flag(3, "S"), &[1, 2, 4]),
-            (flag(4, "ST"), &[1, 2, 3]),
-            (remove(4), &[1, 2, 3]),
-            (deliver(5), &[1, 2, 3, 4, 5]),
-        ];
-        for (done, expected) in changes {
-            let mut reached = true;
-            let mut calls = 0;
-            while reached {
-                house("", &[1, 2]).power(|on| {
-                    on.run_until_ready();
-                    visit(on);
-                    change(on, deliver(3));
-                    change(on, deliver(4));
-                    on.world.mail_folder(PATH).change_later(calls, done.clone());
-                    let said = visit(on);
-                    assert!(!said.contains("failed"), "{done:?} after {calls}: {said}");
-                    // Else the visit was over before it.
-                    reached = on.world.mail_folder(PATH).is_quiet();
-                    if !reached {
-                        return;
-                    }
-                    let said = visit(on);
-                    assert!(!said.contains("failed"), "{done:?} after {calls}: {said}");
-                    assert_eq!(offered(on), expected, "{done:?} after {calls} calls");
-                });
-                calls += 1;
-            }
-            assert!(calls > 10, "{calls}");
-        }
-    });
-}
-
-#[test]
-fn a_folder_that_cannot_be_read_changes_nothing_at_any_moment() {
-    with_room(|| {
-        let errors = [
-            FolderError::NoMaildir("cur"),
-            FolderError::Absent,
-            FolderError::Failed(5),
-        ];
-        for calls in 0..40 {
-            let error = errors[calls as usize % errors.len()];
+    // (what is done, what is offered when all is done)
+    let changes: [(Change, &[u32]); 6] = [
+        (flag(1, ""), &[1, 2, 3, 4]),
+        (flag(4, ""), &[1, 2, 3, 4]),
+        (flag(3, "S"), &[1, 2, 4]),
+        (flag(4, "ST"), &[1, 2, 3]),
+        (remove(4), &[1, 2, 3]),
+        (deliver(5), &[1, 2, 3, 4, 5]),
+    ];
+    for (done, expected) in changes {
+        let mut reached = true;
+        let mut calls = 0;
+        while reached {
             house("", &[1, 2]).power(|on| {
                 on.run_until_ready();
                 visit(on);
                 change(on, deliver(3));
-                let failing = Change::Fault(Some(error));
-                on.world.mail_folder(PATH).change_later(calls, failing);
+                change(on, deliver(4));
+                on.world.mail_folder(PATH).change_later(calls, done.clone());
                 let said = visit(on);
-                let met = on.world.mail_folder(PATH).is_quiet();
-                assert!(
-                    !met || calls > 3 || said.contains(&error.to_string()),
-                    "{said}"
-                );
-                let got = offered(on);
-                assert!(got == [1, 2] || got == [1, 2, 3], "after {calls}: {got:?}");
-                on.world.mail_folder(PATH).change(Change::Fault(None));
-                // It was said that the LAN is down: nothing is asked again too soon.
-                on.run_for(Duration::from_secs(3600));
-                visit(on);
-                assert_eq!(offered(on), [1, 2, 3], "after {calls}");
+                assert!(!said.contains("failed"), "{done:?} after {calls}: {said}");
+                // Else the visit was over before it.
+                reached = on.world.mail_folder(PATH).is_quiet();
+                if !reached {
+                    return;
+                }
+                let said = visit(on);
+                assert!(!said.contains("failed"), "{done:?} after {calls}: {said}");
+                assert_eq!(offered(on), expected, "{done:?} after {calls} calls");
             });
+            calls += 1;
         }
-    });
+        assert!(calls > 10, "{calls}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_changes_nothing_at_any_moment() {
+    let errors = [
+        FolderError::NoMaildir("cur"),
+        FolderError::Absent,
+        FolderError::Failed(5),
+    ];
+    for calls in 0..40 {
+        let error = errors[calls as usize % errors.len()];
+        house("", &[1, 2]).power(|on| {
+            on.run_until_ready();
+            visit(on);
+            change(on, deliver(3));
+            let failing = Change::Fault(Some(error));
+            on.world.mail_folder(PATH).change_later(calls, failing);
+            let said = visit(on);
+            let met = on.world.mail_folder(PATH).is_quiet();
+            assert!(
+                !met || calls > 3 || said.contains(&error.to_string()),
+                "{said}"
+            );
+            let got = offered(on);
+            assert!(got == [1, 2] || got == [1, 2, 3], "after {calls}: {got:?}");
+            on.world.mail_folder(PATH).change(Change::Fault(None));
+            // It was said that the LAN is down: nothing is asked again too soon.
+            on.run_for(Duration::from_secs(3600));
+            visit(on);
+            assert_eq!(offered(on), [1, 2, 3], "after {calls}");
+        });
+    }
 }
 
 #[test]
 fn a_folder_that_was_never_there_is_one_clear_error() {
-    with_room(|| {
-        House::new(1, CONFIG).power(|on| {
-            on.run_until_ready();
-            let said = visit(on);
-            assert!(said.contains("there is no such directory"), "{said}");
-        });
+    House::new(1, CONFIG).power(|on| {
+        on.run_until_ready();
+        let said = visit(on);
+        assert!(said.contains("there is no such directory"), "{said}");
     });
 }

@@ -116,8 +116,8 @@ impl fmt::Display for Secret {
     }
 }
 
-/// All that the owner may set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// All that the owner may set. It has room for many users, which is touched by those it has.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Config {
     /// `hostname NAME`; empty: the machine's.
     pub hostname: Name,
@@ -457,6 +457,7 @@ impl Default for Poll {
 impl Config {
     /// Nothing set: no line, no user.
     #[must_use]
+    #[inline]
     pub const fn new() -> Self {
         Self {
             hostname: String::new(),
@@ -488,6 +489,40 @@ impl Config {
     #[must_use]
     pub fn user(&self, name: &str) -> Option<&User> {
         self.users.iter().find(|user| user.name == name)
+    }
+}
+
+impl Clone for Config {
+    fn clone(&self) -> Self {
+        let mut copy = Self::new();
+        copy.clone_from(self);
+        copy
+    }
+
+    /// In place, and only what there is: a derived one would move all of the room, twice.
+    fn clone_from(&mut self, other: &Self) {
+        let Self {
+            hostname,
+            store,
+            lines,
+            users,
+            timezone,
+            time_server,
+            network,
+            limits,
+            console_password,
+        } = other;
+        self.hostname.clone_from(hostname);
+        self.store.clone_from(store);
+        self.lines.clear();
+        self.lines.extend(lines.iter().cloned());
+        self.users.clear();
+        self.users.extend(users.iter().cloned());
+        self.timezone.clone_from(timezone);
+        self.time_server.clone_from(time_server);
+        self.network.clone_from(network);
+        self.limits = *limits;
+        self.console_password.clone_from(console_password);
     }
 }
 

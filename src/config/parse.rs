@@ -45,15 +45,9 @@ const fn seconds(least: u64, most: u64) -> (Duration, Duration) {
 
 /// Reads `text`, one command a line, into a configuration; `report` hears of every line that is
 /// no good, by its number from 1. Such a line changes nothing.
-pub fn check(text: &str, mut report: impl FnMut(usize, &ConfigError)) -> Config {
+pub fn check(text: &str, report: impl FnMut(usize, &ConfigError)) -> Config {
     let mut config = Config::new();
-    // Editors of other systems leave a byte order mark.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for (index, line) in text.lines().enumerate() {
-        if let Err(error) = config.apply(line) {
-            report(index + 1, &error);
-        }
-    }
+    config.apply_all(text, report);
     config
 }
 
@@ -158,14 +152,26 @@ impl Config {
             return Ok(());
         }
         let command = grammar::find(&words)?;
-        // A copy, so that nothing has changed whatever fails. It is 40 KiB, and rare.
-        let mut changed = self.clone();
+        // A copy, so that nothing has changed whatever fails.
+        let mut changed = Self::new();
+        changed.clone_from(self);
         changed.obey(&command)?;
         if changed.text_octets() > TEXT_OCTETS {
             return Err(ConfigError::TooLarge { limit: TEXT_OCTETS });
         }
-        *self = changed;
+        self.clone_from(&changed);
         Ok(())
+    }
+
+    /// Obeys the commands of `text`, as [`check`] does.
+    pub fn apply_all(&mut self, text: &str, mut report: impl FnMut(usize, &ConfigError)) {
+        // Editors of other systems leave a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for (index, line) in text.lines().enumerate() {
+            if let Err(error) = self.apply(line) {
+                report(index + 1, &error);
+            }
+        }
     }
 
     fn obey(&mut self, command: &Matched<'_>) -> Result<(), ConfigError> {

@@ -56,7 +56,7 @@ impl<B: Board> Answers for Desk<'_, '_, B> {
     }
 
     fn config(&self) -> &Config {
-        &self.office.config
+        self.office.config
     }
 
     fn is_saved(&self) -> bool {
@@ -91,7 +91,7 @@ impl<B: Board> Desk<'_, '_, B> {
             Command::Skip { user, before } => return self.skip(user, before.days(), out),
             Command::Save => return self.save(out),
             Command::Revert => {
-                self.office.config = self.office.saved.clone();
+                self.office.config.clone_from(self.office.saved);
                 self.office.apply_config(self.board);
             }
             Command::SetClock {
@@ -134,7 +134,7 @@ impl<B: Board> Desk<'_, '_, B> {
         }
         match self.board.save_config(&text) {
             Ok(()) => {
-                self.office.saved = self.office.config.clone();
+                self.office.saved.clone_from(self.office.config);
                 write_to(out, format_args!("saved"));
             }
             Err(error) => write_to(out, format_args!("save: {error}")),
@@ -152,7 +152,7 @@ impl<B: Board> Desk<'_, '_, B> {
         let office = &mut *self.office;
         let keep = |saving| Keeper::Store { mark, saving };
         let Some(ticket) = saving else {
-            let text = saved::text(&office.config, mark);
+            let text = saved::text(office.config, mark);
             match office.mailbox.store().save_config(text.as_bytes()) {
                 Ok(ticket) => office.keeper = keep(Some(ticket)),
                 Err(StoreError::Busy) => {}
@@ -169,7 +169,7 @@ impl<B: Board> Desk<'_, '_, B> {
         }
         office.keeper = keep(None);
         committed?;
-        office.saved = office.config.clone();
+        office.saved.clone_from(office.config);
         write_to(out, format_args!("saved"));
         Ok(())
     }

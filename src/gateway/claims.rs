@@ -37,7 +37,7 @@ impl<B: Board> Office<'_, B> {
     /// `login` has proven who it is: the maildrop is claimed. All ways of logging in meet here.
     pub(super) fn on_proven(&mut self, moment: Moment, at: usize, login: &str) {
         let (_, view) = View::split(login).unwrap_or_default();
-        let Some(user) = somebody(&self.config, login) else {
+        let Some(user) = somebody(self.config, login) else {
             // Deleted since the proof.
             self.refuse(moment, at, Refusal::Password);
             return;

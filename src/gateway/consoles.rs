@@ -1,20 +1,19 @@
 //! Consoles in the loop: the machine's own terminal, and those attached from a shell.
 
 use hal::{Board, ConsoleKind, ConsoleStream, Instant};
-use heapless::Vec;
 
-use crate::config::CONSOLES;
 use crate::console::{Console, Event, Kind};
 use crate::link::Link;
 
 use super::answers::Desk;
+use super::list::List;
 use super::{Moment, Office};
 
 /// All terminals.
-pub(super) struct Consoles<B: Board>(Vec<Place<B>, CONSOLES>);
+pub(super) struct Consoles<'a, B: Board>(List<'a, Terminal<B>>);
 
 /// One terminal.
-struct Place<B: Board> {
+pub struct Terminal<B: Board> {
     stream: B::Console,
     link: Link,
     console: Console,
@@ -24,9 +23,9 @@ struct Place<B: Board> {
     noted: u32,
 }
 
-impl<B: Board> Consoles<B> {
-    pub(super) fn new() -> Self {
-        Self(Vec::new())
+impl<'a, B: Board> Consoles<'a, B> {
+    pub(super) fn new(places: &'a mut [Option<Terminal<B>>]) -> Self {
+        Self(List::new(places))
     }
 
     /// Takes in terminals that have been attached, while there is room.
@@ -41,7 +40,7 @@ impl<B: Board> Consoles<B> {
                 ConsoleKind::Terminal | ConsoleKind::Attached => Kind::Terminal,
             };
             // There is room: it was looked for.
-            let _ = self.0.push(Place {
+            self.0.push(|| Terminal {
                 stream,
                 link: Link::new(),
                 console: Console::new(kind),
@@ -63,7 +62,7 @@ impl<B: Board> Consoles<B> {
         office: &mut Office<'_, B>,
     ) -> bool {
         let mut moved = false;
-        for place in &mut self.0 {
+        for place in self.0.iter_mut() {
             moved |= place.turn(board, moment, office);
         }
         let before = self.0.len();
@@ -77,7 +76,7 @@ impl<B: Board> Consoles<B> {
     }
 }
 
-impl<B: Board> Place<B> {
+impl<B: Board> Terminal<B> {
     fn turn(&mut self, board: &mut B, moment: Moment, office: &mut Office<'_, B>) -> bool {
         let mut moved = match self.link.exchange(&mut self.stream) {
             Ok(octets) => !octets.is_nothing(),

@@ -18,7 +18,7 @@ use super::status::LastCall;
 use super::{Moment, Office};
 
 /// A line: its port, the octets on their way, and its calls.
-pub(super) struct Line<'a, B: Board> {
+pub struct Line<'a, B: Board> {
     pub(super) config: config::Line,
     port: B::Modem,
     pub(super) link: Link,
@@ -50,6 +50,7 @@ pub(super) struct Line<'a, B: Board> {
 }
 
 impl<'a, B: Board> Line<'a, B> {
+    #[inline]
     pub(super) fn new(config: config::Line, port: B::Modem, maildrop: Maildrop<'a>) -> Self {
         let options = hayes::Options::from(&config);
         Self {
@@ -73,16 +74,16 @@ impl<'a, B: Board> Line<'a, B> {
         }
     }
 
-    /// Ends what goes on and gives the memory back.
+    /// Ends what goes on and gives the memory back: nothing can be done with it afterwards.
     pub(super) fn close(
-        mut self,
+        &mut self,
         now: Instant,
         mailbox: &mut Mailbox<'_, B::Medium>,
     ) -> &'a mut [Item] {
         self.session.hang_up(now, &self.link);
         self.maildrop.close(mailbox);
         let _ = self.port.set_dtr(false);
-        self.maildrop.into_memory()
+        self.maildrop.take_memory()
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -199,7 +200,7 @@ impl<B: Board> Office<'_, B> {
             return false;
         };
         if line.stamp.is_empty() {
-            line.stamp = proofs::stamp(board, hostname(&self.config, &self.machine));
+            line.stamp = proofs::stamp(board, hostname(self.config, &self.machine));
         }
         let (mut moved, mut event) = line.exchange(moment.now);
         // Each event is the result of octets, or of a deadline: there are few in one round.
@@ -237,7 +238,7 @@ impl<B: Board> Office<'_, B> {
         let minute = minute.filter(|_| moment.wall.trusted);
         line.session.set_answering(line.config.answer.holds(minute));
         let options = Options {
-            hostname: hostname(&self.config, &self.machine),
+            hostname: hostname(self.config, &self.machine),
             stamp: &line.stamp,
             server: server::Options {
                 login_failures: limits.login_failures,
@@ -344,7 +345,7 @@ impl<B: Board> Office<'_, B> {
 
     /// Somebody says a name: the LAN is visited while the password is typed or sent.
     pub(super) fn on_user(&mut self, board: &mut B, moment: Moment, login: &str) {
-        let Some(user) = somebody(&self.config, login) else {
+        let Some(user) = somebody(self.config, login) else {
             return;
         };
         if user.poll.at_login.is_some() && user.source.is_some() {
@@ -387,7 +388,7 @@ impl<B: Board> Office<'_, B> {
 
     /// Takes in what comes from the lines, and looks at nothing of it.
     pub(super) fn drain_lines(&mut self, now: Instant) {
-        for line in &mut self.lines {
+        for line in self.lines.iter_mut() {
             let _ = line.exchange(now);
             line.link.consume(line.link.peek().len());
         }

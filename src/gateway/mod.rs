@@ -15,6 +15,7 @@ mod claims;
 mod clock;
 mod consoles;
 mod lines;
+mod list;
 mod notes;
 mod proofs;
 mod status;
@@ -25,7 +26,7 @@ use core::fmt;
 use hal::board::LineDevice;
 use hal::{Board, Duration, Instant, Lan, Light, Wall};
 
-use crate::config::{Config, Device, LINES, Name, USERS, VISITS};
+use crate::config::{Config, Device, LINES, Name, VISITS};
 use crate::mailbox::maildrop::{Item, Maildrop};
 use crate::mailbox::{Error, Mailbox};
 use crate::poll::visit::Tables;
@@ -34,40 +35,60 @@ use crate::store::Ticket;
 
 use clock::Clock;
 use consoles::Consoles;
-use lines::Line;
+use list::List;
 use notes::Notes;
-use visits::{Poller, VisitPlace};
+use visits::VisitPlace;
+
+pub use consoles::Terminal;
+pub use lines::Line;
+pub use visits::{Poller, VisitPlace as Place};
 
 /// Rounds of one turn, after which the clock is read anew.
 const ROUNDS: usize = 16;
 
-/// Memory that is lent to the gateway: as large as the board can spare.
-#[derive(Debug)]
-pub struct Memory<'a> {
+/// Memory that is lent to the gateway: as large as the board can spare. Half a megabyte of it is
+/// room for what may be open at once, which is touched when it is used; the gateway itself is small
+/// and may be moved about.
+pub struct Memory<'a, B: Board> {
+    /// What the owner wants.
+    pub config: &'a mut Config,
+    /// What was last saved; whatever is in it goes.
+    pub saved: &'a mut Config,
     /// For each line, room for the messages of one maildrop.
     pub maildrops: [&'a mut [Item]; LINES],
     /// For each visit, room for one listing.
     pub visits: [Tables<'a>; VISITS],
+    /// The places of [`LINES`] lines, empty, as all of those that follow.
+    pub lines: &'a mut [Option<Line<'a, B>>],
+    /// Of [`VISITS`] visits.
+    pub places: &'a mut [Option<Place<'a, B>>],
+    /// Of [`USERS`](crate::config::USERS) users whose mail is fetched.
+    pub pollers: &'a mut [Option<Poller>],
+    /// Of [`CONSOLES`](crate::config::CONSOLES) terminals.
+    pub terminals: &'a mut [Option<Terminal<B>>],
 }
 
 /// The gateway: all engines, and what they share.
 pub struct Gateway<'a, B: Board> {
     office: Office<'a, B>,
-    consoles: Consoles<B>,
+    consoles: Consoles<'a, B>,
     told_ready: bool,
 }
 
 /// All but the consoles, which command it.
 struct Office<'a, B: Board> {
-    config: Config,
+    config: &'a mut Config,
     /// As it was last read or saved.
-    saved: Config,
+    saved: &'a mut Config,
     mailbox: Mailbox<'a, B::Medium>,
-    lines: heapless::Vec<Line<'a, B>, LINES>,
+    lines: List<'a, Line<'a, B>>,
     /// Maildrop memory of lines that are not configured.
     spare: heapless::Vec<&'a mut [Item], LINES>,
-    visits: [VisitPlace<'a, B>; VISITS],
-    pollers: heapless::Vec<Poller, USERS>,
+    /// Grows to as many as were ever open at once: a place is memory that is never given back.
+    visits: List<'a, VisitPlace<'a, B>>,
+    /// Listing memory of places that were never needed.
+    idle: heapless::Vec<Tables<'a>, VISITS>,
+    pollers: List<'a, Poller>,
     /// The machine's own name.
     machine: Name,
     /// A line with other words than the configuration waits for its call to end.
@@ -125,23 +146,24 @@ impl Moment {
 }
 
 impl<'a, B: Board> Gateway<'a, B> {
-    /// A gateway on `board` that does what `config` says. `machine` is its own name, for greetings
-    /// where the configuration gives none.
+    /// A gateway on `board` that does what `memory.config` says. `machine` is its own name, for
+    /// greetings where the configuration gives none.
     pub fn new(
         board: &mut B,
-        config: Config,
         machine: &str,
         mailbox: Mailbox<'a, B::Medium>,
-        memory: Memory<'a>,
+        memory: Memory<'a, B>,
     ) -> Self {
+        memory.saved.clone_from(memory.config);
         let mut office = Office {
-            saved: config.clone(),
-            config,
+            config: memory.config,
+            saved: memory.saved,
             mailbox,
-            lines: heapless::Vec::new(),
+            lines: List::new(memory.lines),
             spare: heapless::Vec::from_array(memory.maildrops),
-            visits: memory.visits.map(VisitPlace::new),
-            pollers: heapless::Vec::new(),
+            visits: List::new(memory.places),
+            idle: heapless::Vec::from_array(memory.visits),
+            pollers: List::new(memory.pollers),
             machine: short_name(machine),
             stale: false,
             retry: None,
@@ -154,7 +176,7 @@ impl<'a, B: Board> Gateway<'a, B> {
         office.apply_config(board);
         Self {
             office,
-            consoles: Consoles::new(),
+            consoles: Consoles::new(memory.terminals),
             told_ready: false,
         }
     }
@@ -292,10 +314,12 @@ impl<B: Board> Office<'_, B> {
             let engaged = !stays && line.is_some_and(|line| line.session.is_engaged());
             self.stale |= engaged;
             if !stays && !engaged {
-                let line = self.lines.remove(at);
-                let memory = line.close(moment.now, &mut self.mailbox);
-                // There is one piece of memory for each of LINES lines.
-                let _ = self.spare.push(memory);
+                if let Some(line) = self.lines.get_mut(at) {
+                    let memory = line.close(moment.now, &mut self.mailbox);
+                    // There is one piece of memory for each of LINES lines.
+                    let _ = self.spare.push(memory);
+                }
+                self.lines.remove(at);
             }
         }
         self.retry = None;
@@ -338,9 +362,9 @@ impl<B: Board> Office<'_, B> {
             let Some(memory) = self.spare.pop() else {
                 continue;
             };
-            let maildrop = Maildrop::new(memory);
-            // As many lines as pieces of memory.
-            let _ = self.lines.push(Line::new(config.clone(), port, maildrop));
+            // As many places as pieces of memory.
+            self.lines
+                .push(|| Line::new(config.clone(), port, Maildrop::new(memory)));
         }
         let pause = again.map_or(RETRY.0, |retry| (retry.pause * 2).min(RETRY.1));
         let due = moment.now + pause;

@@ -73,7 +73,7 @@ impl<B: Board> Office<'_, B> {
         login: &str,
         proof: &Proof,
     ) {
-        let people = People(&self.config);
+        let people = People(self.config);
         let password = people.password(login);
         let right = match proof {
             Proof::Nothing => false,
@@ -111,7 +111,7 @@ impl<B: Board> Office<'_, B> {
         };
         let mut exchange = sasl::Server::new(mechanism, nonce, host);
         let mut out = sasl::Line::new();
-        let people = People(&self.config);
+        let people = People(self.config);
         let initial = initial.map(Initial::reveal);
         let progress = exchange.start(&people, &self.salts, initial, &mut out);
         if let Some(line) = self.lines.get_mut(at) {
@@ -129,7 +129,7 @@ impl<B: Board> Office<'_, B> {
         at: usize,
         response: &Response,
     ) {
-        let people = People(&self.config);
+        let people = People(self.config);
         let line = self.lines.get_mut(at);
         let Some(exchange) = line.and_then(|line| line.proving.exchange.as_mut()) else {
             self.refuse(moment, at, Refusal::Malformed);

@@ -13,7 +13,7 @@ use crate::sasl::Nonce;
 use super::{LanStreamOf, Line, Moment, Office};
 
 /// Room for one visit.
-pub(super) struct VisitPlace<'a, B: Board> {
+pub struct VisitPlace<'a, B: Board> {
     visit: Visit<'a>,
     link: Link,
     stream: Option<LanStreamOf<B>>,
@@ -29,7 +29,7 @@ pub(super) struct VisitPlace<'a, B: Board> {
 }
 
 /// When one user's source is visited, and how it went last.
-pub(super) struct Poller {
+pub struct Poller {
     pub(super) user: Name,
     /// What the owner said of it; other words make another poller.
     poll: Poll,
@@ -388,12 +388,12 @@ impl<B: Board> Office<'_, B> {
             .visits
             .iter()
             .any(|place| !place.is_free() && self.config.user(&place.user).is_some_and(same));
-        let Some(at) = self.visits.iter().position(VisitPlace::is_free) else {
-            return false;
-        };
         if busy {
             return false;
         }
+        let Some(at) = self.free_place() else {
+            return false;
+        };
         let Ok(account) = self.account(user) else {
             return false;
         };
@@ -431,6 +431,16 @@ impl<B: Board> Office<'_, B> {
             }
         }
         true
+    }
+
+    /// A place that no visit is in, made if need be.
+    fn free_place(&mut self) -> Option<usize> {
+        let free = self.visits.iter().position(VisitPlace::is_free);
+        free.or_else(|| {
+            let tables = self.idle.pop()?;
+            let made = self.visits.push(|| VisitPlace::new(tables));
+            made.then(|| self.visits.len() - 1)
+        })
     }
 
     /// Whether a visit for `user` is under way, or must follow at once.
@@ -487,7 +497,7 @@ impl<B: Board> Office<'_, B> {
             let mut seed = [0; 8];
             board.fill(&mut seed);
             // There are as many places as users.
-            let _ = self.pollers.push(Poller {
+            self.pollers.push(|| Poller {
                 user: user.name.clone(),
                 poll: user.poll.clone(),
                 source: user.source.clone(),
@@ -502,7 +512,7 @@ impl<B: Board> Office<'_, B> {
     }
 
     pub(super) fn end_visits(&mut self) {
-        for place in &mut self.visits {
+        for place in self.visits.iter_mut() {
             place.visit.closed(&mut self.mailbox);
             place.close();
         }

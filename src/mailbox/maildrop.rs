@@ -242,10 +242,9 @@ impl<'a> Maildrop<'a> {
         }
     }
 
-    /// Gives its memory back.
-    #[must_use]
-    pub fn into_memory(self) -> &'a mut [Item] {
-        self.items
+    /// Gives its memory back; there is room for no message left.
+    pub fn take_memory(&mut self) -> &'a mut [Item] {
+        core::mem::take(&mut self.items)
     }
 
     /// Lends it with the mailbox it looks at, for one step of a session.

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use hal::dce::DceOptions;
 use hal::sim::{SimMedium, World};
 use hal::{Board, Duration, Instant, Medium};
-use ringmail::config::{self, LINES, VISITS};
+use ringmail::config::{self, CONSOLES, LINES, USERS, VISITS};
 use ringmail::gateway::{Gateway, Memory};
 use ringmail::mailbox::calls::CallRecord;
 use ringmail::mailbox::maildrop::Item;
@@ -107,7 +107,7 @@ impl House {
 
     /// Power is on, until `body` ends.
     pub(crate) fn power<R>(&mut self, body: impl FnOnce(&mut Running<'_, '_>) -> R) -> R {
-        let config = config::check(&self.config, |line, error| {
+        let mut config = config::check(&self.config, |line, error| {
             panic!("configuration line {line}: {error}");
         });
         self.world.restart();
@@ -133,7 +133,16 @@ impl House {
         let mut orders: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; self.lists]);
         let mut matched: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; self.rows / 32 + 1]);
         let mut tables = listings.iter_mut().zip(&mut orders).zip(&mut matched);
+        let mut saved = config::Config::new();
+        let (mut lines, mut places) = (vacant(LINES), vacant(VISITS));
+        let (mut pollers, mut terminals) = (vacant(USERS), vacant(CONSOLES));
         let memory = Memory {
+            config: &mut config,
+            saved: &mut saved,
+            lines: &mut lines,
+            places: &mut places,
+            pollers: &mut pollers,
+            terminals: &mut terminals,
             maildrops: items.each_mut().map(Vec::as_mut_slice),
             visits: core::array::from_fn(|_| {
                 let ((listing, order), matched) = tables.next().unwrap();
@@ -144,12 +153,17 @@ impl House {
                 }
             }),
         };
-        let gateway = Gateway::new(&mut self.world, config, "gateway", mailbox, memory);
-        body(&mut Running {
-            gateway,
+        let mut running = Running {
+            gateway: Gateway::new(&mut self.world, "gateway", mailbox, memory),
             world: &mut self.world,
-        })
+        };
+        body(&mut running)
     }
+}
+
+/// Places with nothing in them.
+pub(crate) fn vacant<T>(count: usize) -> Vec<Option<T>> {
+    core::iter::repeat_with(|| None).take(count).collect()
 }
 
 impl Running<'_, '_> {

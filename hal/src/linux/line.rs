@@ -9,15 +9,11 @@ use super::reactor::Reactor;
 use super::serial::Serial;
 
 /// A modem line.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there are eight at the most, made once"
-)]
 pub enum Line {
     /// At a serial port.
     Serial(Serial),
     /// A virtual modem in this process.
-    Phone(Phone),
+    Phone(Box<Phone>),
 }
 
 impl Line {
@@ -30,7 +26,9 @@ impl Line {
             LineDevice::Serial { path, speed } => {
                 Serial::open(reactor, path, speed).map(Self::Serial)
             }
-            LineDevice::Phone { address } => Phone::open(reactor, address).map(Self::Phone),
+            LineDevice::Phone { address } => {
+                Phone::open(reactor, address).map(|phone| Self::Phone(Box::new(phone)))
+            }
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct VmodemOptions {
 ///
 /// # Errors
 /// Why it cannot run, in words.
+// Not inlined: a program that does something else has no use for the room this takes on its stack.
+#[inline(never)]
 pub fn run(options: &VmodemOptions) -> Result<(), String> {
     // Before any thread begins: it would get the signals.
     let mut signals = SigSet::empty();

@@ -19,11 +19,15 @@ mod support {
     pub(crate) mod world;
 }
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use hal::sim::SimConsole;
 use hal::{Duration, Wall};
+use ringmail::config::grammar::{self, Fault, Place};
+use ringmail::config::words::{Words, WordsError};
+use ringmail::config::{self, ConfigError};
 use support::dialler::{Plan, take_all};
 use support::world::{House, Running, id_of, mail};
 
@@ -73,20 +77,9 @@ fn transcript(name: &str) -> PathBuf {
     directory.join(name)
 }
 
-/// Runs a test with the stack of a program: that of a test's thread is a quarter.
-fn roomy(test: impl FnOnce() + Send + 'static) {
-    let builder = std::thread::Builder::new().stack_size(8 << 20);
-    let ended = builder.spawn(test).unwrap().join();
-    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
 /// Plays the dialogue `name` in `house`, typed in pieces of several sizes. `before` is what
 /// happens before anybody types.
-fn play(name: &'static str, house: fn() -> House, before: fn(&mut Running<'_, '_>)) {
-    roomy(move || play_all(name, house, before));
-}
-
-fn play_all(name: &str, house: fn() -> House, before: fn(&mut Running<'_, '_>)) {
+fn play(name: &str, house: fn() -> House, before: fn(&mut Running<'_, '_>)) {
     let path = transcript(name);
     let text = fs::read_to_string(&path).unwrap();
     let (typed, expected) = text.split_once("---\n").expect("a line of three dashes");
@@ -103,8 +96,12 @@ fn play_all(name: &str, house: fn() -> House, before: fn(&mut Running<'_, '_>)) 
             }
             let shown = screen(&console.shown());
             // Lines of the log have tests of their own, and may be longer.
-            let logged = ["line a: ", "line b: ", ": visit: ", "ready: "];
-            let logged = |row: &String| logged.iter().any(|words| row.contains(words));
+            let logged = ["line a: ", "line b: ", "line c: ", "line the-line-with-"];
+            let logged =
+                logged
+                    .into_iter()
+                    .chain([": visit: ", ": visit failed: ", "ready: ", "ntp: "]);
+            let logged = |row: &String| logged.clone().any(|words| row.contains(words));
             let shown: Vec<_> = shown.into_iter().filter(|row| !logged(row)).collect();
             for row in &shown {
                 assert!(row.chars().count() < 80, "{row}");
@@ -192,10 +189,6 @@ fn the_status_of_a_small_house() {
 
 #[test]
 fn the_status_is_one_page_however_much_there_is() {
-    roomy(one_page);
-}
-
-fn one_page() {
     let mut house = full();
     house.power(|on| {
         on.run_until_ready();
@@ -252,8 +245,101 @@ fn every_command_has_its_answer() {
 }
 
 #[test]
+fn every_setting_is_taken_and_printed() {
+    play("settings.txt", two, |_| {});
+}
+
+#[test]
 fn every_error_says_what_was_expected() {
     play("errors.txt", two, |_| {});
+    play("limits.txt", full, |_| {});
+}
+
+/// What is typed in the dialogue `name`, line by line.
+fn typed(name: &str) -> Vec<String> {
+    let text = fs::read_to_string(transcript(name)).unwrap();
+    let (typed, _) = text.split_once("---\n").expect("a line of three dashes");
+    typed.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_of_the_grammar_has_a_dialogue() {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(transcript("")).unwrap() {
+        lines.extend(typed(entry.unwrap().file_name().to_str().unwrap()));
+    }
+    let rows: Vec<_> = lines
+        .iter()
+        .filter_map(|line| {
+            let words = Words::split(line.trim_end_matches('\\')).ok()?;
+            Some(grammar::find(&words).ok()?.row().pattern)
+        })
+        .collect();
+    let built = grammar::TABLE
+        .iter()
+        .filter(|row| row.place != Place::NotBuilt);
+    let without: Vec<_> = built
+        .map(|row| row.pattern)
+        .filter(|pattern| !rows.contains(pattern))
+        .collect();
+    assert_eq!(without, [""; 0], "no dialogue types these");
+}
+
+/// Errors of the configuration, by name: the compiler asks for each that is new.
+fn name_of(error: &ConfigError) -> &'static str {
+    match error {
+        ConfigError::Words(Fault::Words(error)) => match error {
+            WordsError::OpenQuote => "open quote",
+            WordsError::AfterQuote => "after quote",
+            WordsError::Escape => "escape",
+            WordsError::TooMany { .. } => "too many words",
+            WordsError::Control(_) | WordsError::TooLong { .. } => "not to be typed",
+        },
+        ConfigError::Words(Fault::Expected { .. }) => "expected",
+        ConfigError::Words(Fault::OutOfBounds { .. }) => "out of bounds",
+        ConfigError::Words(Fault::NotBuilt(_)) => "not built",
+        ConfigError::UnknownUser(_) => "unknown user",
+        ConfigError::UnknownLine(_) => "unknown line",
+        ConfigError::DuplicateUser(_) => "duplicate user",
+        ConfigError::ReservedName(_) => "reserved name",
+        ConfigError::TooManyUsers { .. } => "too many users",
+        ConfigError::TooManyLines { .. } => "too many lines",
+        ConfigError::TooManyNumbers { .. } => "too many numbers",
+        ConfigError::SecretLength { .. } => "secret length",
+        ConfigError::MaskedSecret => "masked secret",
+        // In files; and after more commands than anybody types.
+        ConfigError::ConsoleOnly(_) | ConfigError::TooLarge { .. } => "not to be typed",
+    }
+}
+
+#[test]
+fn every_error_of_the_configuration_has_a_dialogue() {
+    let mut met = BTreeSet::new();
+    for (name, house) in [("errors.txt", two as fn() -> House), ("limits.txt", full)] {
+        let mut config = config::check(&house().config, |line, error| panic!("{line}: {error}"));
+        let errors = typed(name).into_iter().map(|line| config.apply(&line));
+        met.extend(errors.filter_map(Result::err).map(|error| name_of(&error)));
+    }
+    let all = [
+        "after quote",
+        "duplicate user",
+        "escape",
+        "expected",
+        "masked secret",
+        "not built",
+        "open quote",
+        "out of bounds",
+        "reserved name",
+        "secret length",
+        "too many lines",
+        "too many numbers",
+        "too many users",
+        "too many words",
+        "unknown line",
+        "unknown user",
+    ];
+    met.remove("not to be typed");
+    assert_eq!(met.into_iter().collect::<Vec<_>>(), all);
 }
 
 #[test]

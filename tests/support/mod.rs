@@ -13,6 +13,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     clippy::print_stderr,
     reason = "all of this is test code; a panic here is a failed test"
 )]
@@ -25,6 +26,7 @@ pub(crate) mod gateway;
 pub(crate) mod inetd;
 pub(crate) mod maildir;
 pub(crate) mod mails;
+pub(crate) mod pi;
 pub(crate) mod pop3;
 pub(crate) mod post;
 pub(crate) mod process;
@@ -33,6 +35,7 @@ pub(crate) mod relay;
 pub(crate) mod servers;
 pub(crate) mod strike;
 pub(crate) mod temp;
+pub(crate) mod usbip;
 pub(crate) mod wire;
 
 use core::net::SocketAddr;

@@ -2,6 +2,7 @@
 
 import time
 
+from . import card
 from .caller import Caller
 from .dovecot import Dovecot
 from .line import Modem, user_of
@@ -16,7 +17,9 @@ PEER_WAKE_UPS = "fetchmail+mgetty 14.8"
 def take(report):
     size = PROGRAM.stat().st_size / 1024
     report.figure("idle: program, stripped", size, "KiB", at_most=2048, peer="Dovecot 11536+1452")
+    card.take(report)
     with TempDir() as directory:
+        held(report, directory / "held")
         phone = free_port()
         with Dovecot(directory / "dovecot", thousand()) as dovecot, Modem() as modem:
             source = user_of(f"127.0.0.1:{dovecot.port}")
@@ -27,6 +30,22 @@ def take(report):
                 with Gateway(directory / "polling", polling) as poller:
                     poller.says("user alice: ", 2)
                     sleep_counts(report, gateway, poller)
+
+
+def held(report, directory):
+    """One line, ten users, 1000 mails held, nobody there: the whole of its memory."""
+    directory.mkdir()
+    with Dovecot(directory / "dovecot", thousand()) as dovecot:
+        address = f"127.0.0.1:{dovecot.port}"
+        others = [f"user{number}" for number in range(1, 10)]
+        users = user_of(address) + "".join(user_of(address, name=name) for name in others)
+        with Gateway(directory / "ours", f"line one phone 127.0.0.1:{free_port()}\n{users}") as it:
+            it.poll("alice")
+            time.sleep(1)
+            _, pss = memory_kib(it.pid)
+            peer = "Dovecot+fetchmail+mgetty 5369"
+            name = "idle: proportional set, ten users, 1000 mails held"
+            report.figure(name, pss, "KiB", at_most=2048, peer=peer)
 
 
 def memory(report, gateway, phone, dovecot):

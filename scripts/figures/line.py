@@ -200,12 +200,12 @@ def line_and_source(modem, address):
     return f"line one device {modem.device}\n{user_of(address)}"
 
 
-def user_of(address, login="alice", password="alicepw", scheme="pop3"):
-    return f"""user add alice password ring
-user alice source {scheme}://{address} login {login} password {password}
-user alice tls off
-user alice poll off
-user alice poll at-login off
+def user_of(address, login="alice", password="alicepw", scheme="pop3", name="alice"):
+    return f"""user add {name} password ring
+user {name} source {scheme}://{address} login {login} password {password}
+user {name} tls off
+user {name} poll off
+user {name} poll at-login off
 """
 
 

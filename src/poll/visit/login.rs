@@ -105,7 +105,7 @@ impl Login {
         self.working
     }
 
-    /// Whether to begin TLS now, where the server offers it or not.
+    /// Whether to begin TLS now, where the server has `offered` it or not.
     pub(super) fn wants_tls(&self, user: &User, offered: bool) -> Result<bool, Failure> {
         match user.security.tls {
             _ if self.secure => Ok(false),
@@ -115,9 +115,14 @@ impl Login {
         }
     }
 
+    /// Whether the password may be sent as it is.
+    fn may_show(&self, user: &User) -> bool {
+        self.secure || self.near || user.security.tls == Tls::Off
+    }
+
     /// The way to try next.
     pub(super) fn choose(&self, user: &User, offered: Offered) -> Result<Way, Failure> {
-        let may_show = self.secure || self.near || user.security.tls == Tls::Off;
+        let may_show = self.may_show(user);
         let hiding = offered.sasl.strongest_first();
         let mut hiding = hiding
             .filter(|mechanism| !mechanism.shows_password())
@@ -151,9 +156,8 @@ impl Login {
     /// A login was refused with `code`: whether another way is to be tried, one that shows the
     /// password.
     pub(super) fn goes_on(&mut self, user: &User, code: Option<ResponseCode>) -> bool {
-        let may_show = self.secure || self.near || user.security.tls == Tls::Off;
         let for_the_way = matches!(code, None | Some(ResponseCode::Auth));
-        if !self.is_hiding() || !may_show || !for_the_way {
+        if !self.is_hiding() || !self.may_show(user) || !for_the_way {
             return false;
         }
         self.hiding_refused = true;

@@ -1,4 +1,4 @@
-//! A modem with real circuits, at a real driver: carrier, unplugging and resetting by USB.
+//! USB as a real kernel has it: a modem's carrier, unplugging and resetting; a console for a PC.
 //!
 //! The card runs in an emulated Pi 3, as in `image.rs`; its kernel takes a USB modem that is played
 //! here, so all of `cdc_acm`, the terminal and serialport lie between the modem's circuits and the
@@ -27,16 +27,16 @@ use support::usbip::UsbModem;
 
 #[test]
 #[ignore = "scripts/test-image builds the image and runs this"]
-fn carrier_unplugging_and_reset_by_a_real_driver() {
+fn carrier_unplugging_and_reset_by_a_real_driver_and_a_console_at_usb() {
     let post = Post::start();
     for name in ["one", "two"] {
         let mail = format!("Subject: {name}\r\n\r\nMail {name}.\r\n").into_bytes();
         post.maildrop().mails.push((name.into(), mail));
     }
     // Whatever the modem says, its circuit alone tells whether there is a carrier.
-    let card = Card::new(&format!(
+    let mut card = Card::new(&format!(
         "hostname attic
-line modem device /dev/ttyACM0
+line modem device /dev/ttyACM1
 line modem carrier dcd
 net dhcp
 user add alice password ring
@@ -47,9 +47,11 @@ user alice poll at-login 60s
         post.address().port()
     ));
     let modem = UsbModem::new();
-    card.takes_usb_from(modem.socket());
+    card.plays_usb(modem.socket());
     let mut pi = card.switch_on(redial(modem.phone()), &[]);
     pi.expect("ready: ");
+    // The console at the end of a USB cable; the other end of it is the first ttyACM.
+    pi.expect("by-usb> ");
     modem.plug_in();
 
     answer_and_end(&mut pi, &modem);

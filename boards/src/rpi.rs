@@ -2,8 +2,8 @@
 //!
 //! The console is the serial port that is the kernel's own console: its command line decides
 //! (`console=ttyAMA0,115200`, `console=serial0,..`). A Zero that is plugged into a PC as a USB
-//! serial gadget has another one, which is chosen by `--console /dev/ttyGS0`, or by
-//! `console=ttyGS0` as the last one of that command line.
+//! serial gadget has another one, which is chosen by `--console /dev/ttyGS0`; on our own card, by
+//! `ringmail.console=usb` on that command line (`boards/rpi/gadget`).
 //!
 //! On our own card the board is ours alone: the ring is a partition, the configuration is kept in
 //! it, clock, network and watchdog are ours to see to. `boards/rpi/init` prepares that:

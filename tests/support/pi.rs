@@ -72,42 +72,58 @@ impl Card {
     }
 
     /// Lets the kernel take a USB device from `socket`, again and again: it attaches what it finds
-    /// there to a host controller of its own (USB/IP). An archive with what is needed for that is
-    /// appended to the initial RAM disk.
-    pub(crate) fn takes_usb_from(&self, socket: SocketAddr) {
-        let packages = image().with_file_name("debian");
+    /// there to a host controller of its own (USB/IP). And plugs the Pi into a PC, which is the Pi
+    /// itself, by a cable that the kernel plays (`dummy_hcd`): it sets the host name to `by-usb` at
+    /// the console of that cable, and shows what that says on the other one.
+    ///
+    /// An archive with what is needed for all this is appended to the initial RAM disk.
+    pub(crate) fn plays_usb(&mut self, socket: SocketAddr) {
+        self.command_line += " ringmail.console=usb";
         let root = self.dir.subdirectory("more");
         let (etc, modules) = (root.join("etc"), root.join("modules"));
         fs::create_dir(&etc).unwrap();
         fs::create_dir(&modules).unwrap();
         let script = |name: &str, lines: &str| {
             let path = etc.join(name);
-            fs::write(&path, format!("#!/bin/sh\nexport PATH=/bin\n{lines}\n")).unwrap();
+            fs::write(&path, format!("#!/bin/sh\nexport PATH=/bin\n{lines}")).unwrap();
             set_mode(&path, 0o755);
         };
-        script(
-            "usbip",
-            &format!(
-                "insmod /modules/usbip-core.ko\ninsmod /modules/vhci-hcd.ko\n\
-                 while :; do busybox nc {HOST} {} -e /etc/attach 2>/dev/null; sleep 0.2; done",
-                socket.port()
-            ),
+        let usbip = format!(
+            "insmod /modules/usbip-core.ko
+insmod /modules/vhci-hcd.ko
+while :; do busybox nc {HOST} {} -e /etc/attach 2>/dev/null; sleep 0.2; done
+",
+            socket.port()
         );
+        script("usbip", &usbip);
         // Port 0 of the controller, the socket that is standard input, a device of full speed.
         script(
             "attach",
-            "echo 0 0 65538 2 >/sys/devices/platform/vhci_hcd.0/attach",
+            "echo 0 0 65538 2 >/sys/devices/platform/vhci_hcd.0/attach\n",
+        );
+        script(
+            "pc",
+            "until [ -d /sys/module/udc_core ]; do sleep 0.2; done
+insmod /modules/dummy_hcd.ko
+until [ -c /dev/ttyACM0 ]; do sleep 0.2; done
+busybox stty -F /dev/ttyACM0 raw -echo
+exec 3<>/dev/ttyACM0
+cat <&3 >/dev/ttyS1 &
+while :; do echo -ne 'hostname by-usb\\r' >&3; sleep 2; done
+",
         );
         let inittab = fs::read_to_string("boards/rpi/inittab").unwrap();
-        fs::write(etc.join("inittab"), inittab + "::respawn:/etc/usbip\n").unwrap();
-        let made = "for module in usbip-core vhci-hcd; do \
-                        xz -dc \"$1\"/usr/lib/modules/*/kernel/drivers/usb/usbip/$module.ko.xz \
-                            >more/modules/$module.ko || exit; \
+        let inittab = inittab + "::respawn:/etc/usbip\n::once:/etc/pc\n";
+        fs::write(etc.join("inittab"), inittab).unwrap();
+        let made = "for module in usbip/usbip-core usbip/vhci-hcd gadget/udc/dummy_hcd; do \
+                        xz -dc \"$1\"/usr/lib/modules/*/kernel/drivers/usb/$module.ko.xz \
+                            >more/modules/${module##*/}.ko || exit; \
                     done; \
                     truncate -s %4 initramfs.img; \
                     cd more && find . | cpio --quiet -o -H newc -R 0:0 >>../initramfs.img";
         run_well("sh", self.dir.path(), |it| {
-            it.args(["-c", made, "sh"]).arg(packages);
+            it.args(["-c", made, "sh"])
+                .arg(image().with_file_name("debian"));
         });
     }
 

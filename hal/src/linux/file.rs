@@ -7,8 +7,8 @@
 //!   wait  <--------------------------+ Waker
 //! ```
 //!
-//! `write` copies into the queue (allocated once) and returns; it waits for nothing but another
-//! such copy. The helper copies an item out, writes it without the lock, and only then strikes it
+//! `write` copies into the queue and returns; it waits for nothing but another such copy. What the
+//! queue has grown by while much came is given back after the sync that ends it. The helper copies an item out, writes it without the lock, and only then strikes it
 //! off: until then `read` lays it over what the device says. `read` itself asks the device in the
 //! caller's thread, and holds the lock meanwhile, so that no item can reach the device and leave
 //! the queue behind its back.
@@ -288,7 +288,7 @@ enum Item {
 impl State {
     fn new(limit: usize) -> Self {
         Self {
-            octets: VecDeque::with_capacity(limit),
+            octets: VecDeque::with_capacity(limit.min(KEPT_OCTETS)),
             items: VecDeque::with_capacity(QUEUE_ITEMS),
             limit,
             sync: SyncState::Done,
@@ -332,6 +332,9 @@ impl State {
         match self.items.pop_front() {
             Some(Item::Write { length, .. }) => drop(self.octets.drain(..length)),
             Some(Item::Sync) => {
+                if self.octets.is_empty() {
+                    self.octets.shrink_to(KEPT_OCTETS);
+                }
                 self.sync = SyncState::Done;
                 return true;
             }
@@ -392,6 +395,8 @@ fn errno(error: &io::Error) -> i32 {
 
 /// Octets in the queue. A sync may take half a second; the LAN brings a megabyte in that time.
 const QUEUE_OCTETS: usize = 1 << 20;
+/// Of these, what the queue has room for when nothing is written: what a call writes fits.
+const KEPT_OCTETS: usize = 64 * 1024;
 /// Items in the queue: 1 MiB in pages of 1 KiB.
 const QUEUE_ITEMS: usize = 1024;
 /// What the helper copies out at once: short enough to hold the lock for.

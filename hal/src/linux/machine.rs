@@ -29,7 +29,7 @@ use super::reactor::{Reactor, Registration};
 use super::tcp::LinuxLan;
 use super::terminal::{Attachments, Console, Terminal};
 use super::watchdog::Watchdog;
-use super::{words, zeros};
+use super::{heap, words, zeros};
 
 /// What a board chooses.
 #[derive(Clone, Debug)]
@@ -104,6 +104,7 @@ impl Machine {
             console,
             parts,
         } = choice;
+        heap::give_back_at_once();
         // Before any thread is made, so that no thread takes a signal that the loop must see.
         let signals = signals().map_err(|error| format!("signals: {error}"))?;
         // For the owner alone: there will be mails in it.

@@ -25,6 +25,7 @@
 //! | `tls`, `authorities` | TLS over it, and whom that trusts |
 //! | `maildir` | mail on this machine |
 //! | `file`, `zeros` | the medium: a file or a block device |
+//! | `heap` | memory that is given back |
 //! | `terminal`, `attach` | consoles, both ends |
 //! | `partition` | the ring's place on a card |
 //! | `light` | what an owner sees who has no terminal at hand |
@@ -37,6 +38,7 @@ pub mod clock;
 mod datagram;
 pub mod descriptor;
 pub mod file;
+mod heap;
 pub mod image;
 pub mod light;
 pub mod line;

@@ -41,7 +41,7 @@ fn write_zeros(path: &Path, size: u64) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let options = options.write(true).create(true).truncate(true).mode(0o600);
     let mut file = options.open(path)?;
-    let zeros = vec![0; 1 << 20];
+    let zeros = vec![0; 64 << 10];
     let mut left = size;
     while left > 0 {
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(zeros.len());

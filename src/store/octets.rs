@@ -145,9 +145,7 @@ mod tests {
 
     #[test]
     fn a_sum_goes_on_by_what_others_saw() {
-        let octets: Vec<u8> = (0..300_u32)
-            .map(|n| ((n * n) >> 3).to_le_bytes()[0])
-            .collect();
+        let octets: Vec<u8> = (0..300_u32).map(|n| (n * n / 8).to_le_bytes()[0]).collect();
         let key = Key::new(b"0123456789abcdef");
         for start in 0..4 {
             for cut in start..=octets.len() {

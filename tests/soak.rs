@@ -64,6 +64,10 @@ const REASONS: &[&str] = &[
     "store",
     "wrong password",
     "nobody logged in",
+    "noise",
+    "no POP3 client",
+    "nothing but empty lines",
+    "a line without an end",
 ];
 
 /// What the gateway logged.

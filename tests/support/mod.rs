@@ -21,6 +21,7 @@
 pub(crate) mod caller;
 pub(crate) mod certificates;
 pub(crate) mod corpus;
+pub(crate) mod cyrus;
 pub(crate) mod dovecot;
 pub(crate) mod gateway;
 pub(crate) mod inetd;

@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Account;
+use super::cyrus::{self, Cyrus};
 use super::dovecot::{Dovecot, Settings};
 use super::inetd::Inetd;
 use super::maildir::Maildir;
 use super::temp::TempDir;
 
 /// Where `scripts/unpack-servers` puts them.
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/servers");
+pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/servers");
 /// The same mails lie in both maildrops: alice's is the gateway's, and bob's is looked at.
 const USERS: [&str; 2] = ["alice", "bob"];
 
@@ -30,6 +31,10 @@ pub(crate) enum Kind {
     DovecotPop3,
     /// Dovecot, IMAP, a Maildir.
     DovecotImap,
+    /// Cyrus, POP3, in a tree of its own.
+    CyrusPop3,
+    /// Cyrus, IMAP.
+    CyrusImap,
     /// Courier, POP3, a Maildir.
     CourierPop3,
     /// Courier, IMAP, a Maildir.
@@ -53,6 +58,7 @@ pub(crate) struct Lan {
 #[derive(Debug)]
 enum Server {
     Dovecot(Box<Dovecot>),
+    Cyrus(Box<Cyrus>),
     Others {
         inetd: Inetd,
         maildirs: BTreeMap<&'static str, Maildir>,
@@ -68,7 +74,7 @@ impl Kind {
     pub(crate) fn imap(self) -> bool {
         matches!(
             self,
-            Self::DovecotImap | Self::CourierImap | Self::MailutilsImap
+            Self::DovecotImap | Self::CyrusImap | Self::CourierImap | Self::MailutilsImap
         )
     }
 
@@ -84,6 +90,7 @@ impl Kind {
     pub(crate) fn missing(self) -> Option<String> {
         let program = match self {
             Self::DovecotPop3 | Self::DovecotImap => return None,
+            Self::CyrusPop3 | Self::CyrusImap => return cyrus::missing(),
             Self::CourierPop3 => "usr/lib/courier/courier/courierpop3d",
             Self::CourierImap => "usr/bin/imapd",
             Self::MailutilsPop3 => "usr/sbin/pop3d",
@@ -110,10 +117,15 @@ impl Lan {
             Kind::DovecotPop3 | Kind::DovecotImap => {
                 Server::Dovecot(Box::new(Dovecot::start(settings)))
             }
+            Kind::CyrusPop3 | Kind::CyrusImap => Server::Cyrus(Box::new(Cyrus::start())),
             _ => others(kind, &dir),
         };
         let mut lan = Self { kind, server, dir };
         for user in USERS {
+            if let Server::Cyrus(cyrus) = &lan.server {
+                cyrus.deliver(user, mails);
+                continue;
+            }
             if kind.mbox() {
                 let all: Vec<_> = mails.iter().map(|mail| in_mbox(mail)).collect();
                 fs::write(lan.mbox(user), all.concat()).unwrap();
@@ -136,6 +148,9 @@ impl Lan {
 
     /// Takes the first mail away, as its owner does who reads it at the desk.
     pub(crate) fn remove_first(&mut self) {
+        if let Server::Cyrus(cyrus) = &self.server {
+            return cyrus.remove_first();
+        }
         if self.kind.mbox() {
             let all = fs::read(self.mbox("alice")).unwrap();
             let mark = b"\n\nFrom sender@lan.example ";
@@ -149,6 +164,9 @@ impl Lan {
 
     /// Marks the first mail read, as its owner does who reads it at the desk by IMAP.
     pub(crate) fn mark_first_read(&mut self) {
+        if let Server::Cyrus(cyrus) = &self.server {
+            return cyrus.mark_first_read();
+        }
         if self.kind.mbox() {
             let all = fs::read(self.mbox("alice")).unwrap();
             let mark = b"\nStatus: O\n";
@@ -164,6 +182,9 @@ impl Lan {
 
     /// All files of alice's maildrop: mails, flags in their names, lists, indices.
     pub(crate) fn files(&mut self) -> BTreeMap<PathBuf, File> {
+        if let Server::Cyrus(cyrus) = &self.server {
+            return cyrus.files();
+        }
         let mut files = BTreeMap::new();
         let root = match self.kind.mbox() {
             true => self.dir.join("mail"),
@@ -176,8 +197,10 @@ impl Lan {
 
     /// Waits until no session is open, where that can be seen.
     pub(crate) fn wait_idle(&self) {
-        if let Server::Others { inetd, .. } = &self.server {
-            inetd.wait_idle();
+        match &self.server {
+            Server::Others { inetd, .. } => inetd.wait_idle(),
+            Server::Cyrus(cyrus) => cyrus.wait_idle(),
+            Server::Dovecot(_) => {}
         }
     }
 
@@ -186,6 +209,8 @@ impl Lan {
         let address = match &self.server {
             Server::Dovecot(dovecot) if self.kind.imap() => dovecot.imap(),
             Server::Dovecot(dovecot) => dovecot.pop3(),
+            Server::Cyrus(cyrus) if self.kind.imap() => cyrus.imap,
+            Server::Cyrus(cyrus) => cyrus.pop3,
             Server::Others { inetd, .. } => inetd.address,
         };
         Account {
@@ -202,12 +227,13 @@ impl Lan {
     fn maildir(&mut self, user: &str) -> &mut Maildir {
         match &mut self.server {
             Server::Dovecot(dovecot) => dovecot.maildir(user),
+            Server::Cyrus(_) => unreachable!("its mails are no Maildir"),
             Server::Others { maildirs, .. } => maildirs.get_mut(user).expect("alice or bob"),
         }
     }
 }
 
-fn look(root: &Path, directory: &Path, files: &mut BTreeMap<PathBuf, File>) {
+pub(crate) fn look(root: &Path, directory: &Path, files: &mut BTreeMap<PathBuf, File>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -280,7 +306,7 @@ fn others(kind: Kind, dir: &TempDir) -> Server {
     Server::Others { inetd, maildirs }
 }
 
-fn libraries() -> String {
+pub(crate) fn libraries() -> String {
     let triple = format!("{}-linux-gnu", std::env::consts::ARCH);
     format!("{ROOT}/usr/lib:{ROOT}/usr/lib/{triple}:{ROOT}/lib/{triple}")
 }

@@ -36,16 +36,12 @@ pub(super) fn an_item_that_fits_but_for_one_field_is_not_taken() {
     ];
     for beside in cases {
         let [number, previous, later, earlier] = beside;
-        let open_item = Open::new(
-            end.number + u64::from(number),
-            end.previous ^ previous,
-            end.settled,
-        );
-        let mut open_item = open_item;
+        let number = end.number + u64::from(number);
+        let mut item = Open::new(number, end.previous ^ previous, end.settled);
         let mut octets = [0; 128];
-        open_item.push(&mut octets, &encode(5, row), false);
+        item.push(&mut octets, &encode(5, row), false);
         let of = (key, epoch - earlier);
-        open_item.seal(of, page + u64::from(later), &mut octets);
+        item.seal(of, page + u64::from(later), &mut octets);
         let mut image = image.to_vec();
         image[geometry.journal_at(page) as usize..][..128].copy_from_slice(&octets);
         let mut found = Ledger::default();

@@ -53,11 +53,17 @@ impl Reach {
 }
 
 /// Mails that visits have failed over.
+///
+/// ```text
+/// once: suspect -> twice in a row: late -> once more, surely for it: spoilt
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stumbles {
+    /// The latest visit that failed over a mail did so over this one.
+    suspect: Option<Key>,
     /// They come last; of several, the one that failed last after the others.
     late: Vec<Key, STUMBLES>,
-    /// Twice it was surely for them: the server does not send them as it should.
+    /// The server does not send them as it should.
     spoilt: Vec<Key, STUMBLES>,
 }
 
@@ -68,6 +74,10 @@ impl Stumbles {
     /// A visit failed over this mail; `surely`: not because the network did.
     pub fn note(&mut self, key: Key, surely: bool) {
         let before = self.late.iter().position(|&late| late == key);
+        if before.is_none() && self.suspect != Some(key) {
+            self.suspect = Some(key);
+            return;
+        }
         if let Some(at) = before {
             self.late.remove(at);
         }

@@ -493,8 +493,8 @@ impl Run {
         }
     }
 
-    /// The mail that the visit failed over, if it was a mail: next time it comes after all others,
-    /// and is passed over should it be the same, so that those behind it are had.
+    /// The mail that the visit failed over, if it was a mail: should it be the same next time, it
+    /// comes after all others, and is passed over in the end, so that those behind it are had.
     fn stumbled<'t>(&self, listing: &'t [Listed], failure: &Failure) -> Option<&'t Listed> {
         let (at, ended, errand) = match &self.state {
             State::Copying(copying) => (copying.at(), copying.ended(), Errand::Copy),

@@ -365,8 +365,16 @@ impl Copying {
             run.report.next = Some(NextVisit(slot));
         }
         let full = body.full;
+        let row = round.mailbox.ledger().row(slot);
+        let bare = renamed.is_some() && row.is_some_and(|row| row.copy.is_none());
         self.body = None;
+        let at = self.at;
         self.pass(run, round);
+        if bare && let Some(entry) = run.listing(round).get_mut(at) {
+            // The copy just made is not its own: it comes once more.
+            entry.set_verdict(Verdict::Rekeyed(slot));
+            entry.set_errand(Errand::Last);
+        }
         self.batch(round.mailbox, octets);
         let consumes = run.source.habit == Habit::Consumes;
         if full && (consumes || matches!(run.goal, Goal::Fetch(_))) {

@@ -106,7 +106,7 @@ impl fmt::Display for TlsError {
             Self::OtherName(_) => "certificate made for another host",
             Self::Expired { .. } => "certificate expired",
             Self::NotYetValid { .. } => "certificate not valid yet",
-            Self::Unfit(_) => "certificate cannot be judged",
+            Self::Unfit(_) => "certificate that is an authority's own, or of no kind that is known",
             Self::NotTls => "what the server sends is no TLS",
             Self::NothingInCommon => "the server speaks no version of TLS that is safe",
             Self::Refused(alert) => return write!(f, "the server refuses TLS: alert {alert}"),

@@ -79,7 +79,11 @@ impl Wire {
 fn ask(from: TcpStream, mut to: TcpStream, hidden: &[&str]) {
     let mut lines = BufReader::new(from.try_clone().unwrap());
     let mut line = Vec::new();
-    while let Ok(1..) = lines.read_until(b'\n', &mut line) {
+    // Where nothing is hidden, what passes need not be lines: TLS is none.
+    while let Ok(1..) = match hidden {
+        [] => some(&mut lines, &mut line),
+        _ => lines.read_until(b'\n', &mut line),
+    } {
         let verb = line.split(|octet| octet.is_ascii_whitespace()).next();
         if hidden.iter().any(|word| verb == Some(word.as_bytes())) {
             line[0] = b'X';
@@ -90,6 +94,15 @@ fn ask(from: TcpStream, mut to: TcpStream, hidden: &[&str]) {
         line.clear();
     }
     end(&from, &to);
+}
+
+/// What has come, as much as there is.
+fn some(from: &mut BufReader<TcpStream>, octets: &mut Vec<u8>) -> std::io::Result<usize> {
+    let come = from.fill_buf()?;
+    octets.extend(come);
+    let length = come.len();
+    from.consume(length);
+    Ok(length)
 }
 
 fn answer(

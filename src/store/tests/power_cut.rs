@@ -141,7 +141,7 @@ pub(super) fn a_second_cut_takes_nothing_that_the_first_left() {
         1 => 1,
         stride => 40 * stride,
     };
-    second_cut(Effort { stride, ..effort }, 200_000);
+    second_cut(Effort { stride, ..effort }, 1_000_000);
 }
 
 pub(super) fn second_cut(effort: Effort, least: u64) {

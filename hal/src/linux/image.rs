@@ -57,3 +57,25 @@ impl Medium for Image {
         SyncState::Done
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_read_and_takes_nothing() {
+        let directory = crate::linux::scratch("image");
+        let path = directory.join("ring");
+        std::fs::write(&path, b"what is there").unwrap();
+        let mut image = Image::open(&path).unwrap();
+        assert_eq!(image.capacity(), 13);
+        let mut buf = [0; 5];
+        image.read(8, &mut buf).unwrap();
+        assert_eq!(&buf, b"there");
+        assert_eq!(image.read(9, &mut buf), Err(MediumError::OutOfBounds));
+        assert_eq!(image.write(0, b"no"), Err(MediumError::Failed(30)));
+        assert_eq!(image.sync(), Err(MediumError::Failed(30)));
+        assert_eq!(std::fs::read(&path).unwrap(), b"what is there");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -159,6 +159,78 @@ fn a_login_refused_without_a_reason_is_tried_again() {
     });
 }
 
+/// Each code of RFC 2449 and RFC 3206: what the owner reads, and how often it is tried in an hour.
+#[test]
+fn a_refused_login_is_waited_out_as_its_code_says_and_shown() {
+    for (code, words, tries) in [
+        (
+            "IN-USE",
+            "failed: mailbox in use by another; again in ",
+            6..8,
+        ),
+        (
+            "LOGIN-DELAY",
+            "failed: the server wants more time between logins; again in ",
+            6..8,
+        ),
+        (
+            "SYS/TEMP",
+            "failed: the server has a fault; again in ",
+            6..8,
+        ),
+        (
+            "SYS/PERM",
+            "failed: the server has a fault; again in ",
+            6..8,
+        ),
+        ("AUTH", "stopped: the LAN server refuses the login", 1..2),
+    ] {
+        let mut house = house(1);
+        post(&house, |post| post.fault = Fault::Refuses(code));
+        house.power(|on| {
+            on.run_until_ready();
+            on.run_for(Duration::from_secs(3600));
+            let count = at_post(on, |post| post.connections());
+            assert!(tries.contains(&count), "{code}: {count}");
+            let shown = say(on, "show user anna");
+            assert!(shown.contains(words), "{code}: {shown}");
+            assert!(shown.contains(&format!("[{code}] not now")), "{shown}");
+            // Mended: by itself, or at the owner's word.
+            at_post(on, |post| post.fault = Fault::None);
+            if code == "AUTH" {
+                on.run_for(Duration::from_secs(7200));
+                assert_eq!(at_post(on, |post| post.logins("anna")), 0);
+                say(on, "poll anna");
+            }
+            next_listings(on, 1);
+            assert!(!say(on, "show user anna").contains("again in"));
+        });
+    }
+}
+
+/// No login comes sooner after the last session than the server said, not even the one that must
+/// follow the first, and one that is refused for it is made up for.
+#[test]
+fn logins_are_as_far_apart_as_the_server_wants() {
+    let mut house = house(3);
+    post(&house, |post| post.login_delay = 300);
+    house.power(|on| {
+        on.run_until_ready();
+        on.run_for(Duration::from_secs(280));
+        assert_eq!(at_post(on, |post| post.logins("anna")), 1);
+        at_post(on, |post| post.fault = Fault::Refuses("LOGIN-DELAY"));
+        on.run_for(Duration::from_secs(40));
+        assert!(say(on, "show user anna").contains("more time between logins"));
+        at_post(on, |post| post.fault = Fault::None);
+        on.run_for(Duration::from_secs(900));
+        // The second session has seen that the mail is kept, and copied the others.
+        assert_eq!(offered(on), ["id1", "id2", "id3"]);
+        for id in ["id1", "id2", "id3"] {
+            assert_eq!(at_post(on, |post| post.asked("anna", id).copies()), 1);
+        }
+    });
+}
+
 #[test]
 fn a_mail_without_end_ends_the_visit_and_evicts_nothing() {
     for rate in [10_000_000, 60] {

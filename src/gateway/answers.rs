@@ -404,10 +404,10 @@ impl<B: Board> Desk<'_, '_, B> {
                     format_args!("stopped: the LAN server refuses the login"),
                 );
             }
-            Standing::BackingOff { until, .. } => {
+            Standing::BackingOff { until, setback, .. } => {
                 write_to(
                     out,
-                    format_args!("failed, again in {} s", self.seconds_to(until)),
+                    format_args!("failed: {setback}; again in {} s", self.seconds_to(until)),
                 );
             }
             Standing::Regular => match &poller.last {

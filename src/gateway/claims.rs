@@ -84,7 +84,8 @@ impl<B: Board> Office<'_, B> {
         match claim.phase {
             Phase::Visiting
                 if moment.now < claim.until
-                    && (self.is_visiting(&claim.user) || self.is_due(moment, &claim.user)) =>
+                    && (self.is_visiting(moment.now, &claim.user)
+                        || self.is_due(moment, &claim.user)) =>
             {
                 false
             }

@@ -1,7 +1,7 @@
 //! Visits in the loop: whose turn it is, and what came of it.
 
 use hal::lan::ConnectError;
-use hal::{Board, Connection, Instant, Lan, LanStream};
+use hal::{Board, Connection, Duration, Instant, Lan, LanStream};
 
 use crate::config::{Name, Poll, Scheme, Security, Source, User};
 use crate::link::Link;
@@ -271,9 +271,26 @@ impl<B: Board> Office<'_, B> {
         let Some(poller) = self.pollers.iter_mut().find(|poller| poller.user == name) else {
             return;
         };
-        poller.follow = report.next.map(|next| Goal::Decide(next.0));
+        // Where that login was refused there was none yet: the next one decides.
+        let refused = matches!(
+            report.failure,
+            Some(Failure::Refused {
+                code: Some(ResponseCode::InUse | ResponseCode::LoginDelay),
+                ..
+            })
+        );
+        let again = match place.goal {
+            goal @ Goal::Decide(_) if refused => Some(goal),
+            _ => None,
+        };
+        poller.follow = report.next.map(|next| Goal::Decide(next.0)).or(again);
         poller.standing = report.standing;
         poller.hiding_refused |= report.hiding_refused;
+        if let Some(delay) = report.login_delay {
+            poller
+                .schedule
+                .keep_apart(Duration::from_secs(delay.into()));
+        }
         poller
             .schedule
             .ended(moment.now, outcome(report.failure.as_ref()));
@@ -292,7 +309,8 @@ impl<B: Board> Office<'_, B> {
             };
             let due = poller.schedule.next(moment.now, moment.wall);
             let goal = match poller.follow {
-                Some(goal) => goal,
+                Some(goal) if poller.schedule.follow_at() <= moment.now => goal,
+                Some(_) => continue,
                 None if due.is_some_and(|due| due <= moment.now) => Goal::Poll,
                 None => continue,
             };
@@ -326,7 +344,7 @@ impl<B: Board> Office<'_, B> {
             let (Some(slot), Some(user)) = (line.maildrop.wanted(), line.user.clone()) else {
                 continue;
             };
-            if self.is_visiting(&user) {
+            if self.is_visiting(moment.now, &user) {
                 continue;
             }
             // Without a source, or with one that refuses the login: another try could lock the
@@ -444,10 +462,18 @@ impl<B: Board> Office<'_, B> {
     }
 
     /// Whether a visit for `user` is under way, or must follow at once.
-    pub(super) fn is_visiting(&self, user: &Name) -> bool {
+    pub(super) fn is_visiting(&self, now: Instant, user: &Name) -> bool {
+        let follows = |poller: &Poller| {
+            let now = poller.schedule.follow_at() <= now;
+            poller.user == *user && poller.follow.is_some() && now
+        };
+        self.has_visit(user) || self.pollers.iter().any(follows)
+    }
+
+    /// Whether a visit for `user` is under way.
+    fn has_visit(&self, user: &Name) -> bool {
         let visiting = |place: &VisitPlace<'_, B>| !place.is_free() && place.user == *user;
-        let follows = |poller: &Poller| poller.user == *user && poller.follow.is_some();
-        self.visits.iter().any(visiting) || self.pollers.iter().any(follows)
+        self.visits.iter().any(visiting)
     }
 
     /// Whether a visit for `user` is due and cannot start yet: another one is under way, to the same
@@ -465,13 +491,16 @@ impl<B: Board> Office<'_, B> {
             let Some(poller) = self.pollers.get_mut(at) else {
                 continue;
             };
-            let due = poller.schedule.next(moment.now, moment.wall);
+            let due = match poller.follow {
+                Some(_) => Some(poller.schedule.follow_at()),
+                None => poller.schedule.next(moment.now, moment.wall),
+            };
             let Some(due) = due else {
                 continue;
             };
             let user = poller.user.clone();
             // What is due and cannot start now starts when something else has ended.
-            if due > moment.now && !self.is_visiting(&user) {
+            if due > moment.now && !self.has_visit(&user) {
                 next = next.into_iter().chain([due]).min();
             }
         }

@@ -219,6 +219,14 @@ impl Schedule {
         Some(next.max(self.left_alone_until()))
     }
 
+    /// When a visit may begin that must follow the last one: not before the server wants a login, nor
+    /// before a failure was waited out.
+    #[must_use]
+    pub fn follow_at(&self) -> Instant {
+        let retry = self.retry_at().unwrap_or(Instant::ZERO);
+        retry.max(self.left_alone_until())
+    }
+
     /// How things stand.
     #[must_use]
     pub fn standing(&self) -> Standing {

@@ -30,6 +30,8 @@ pub enum Fault {
     InUse,
     /// `PASS` is refused, and no code says why.
     NotNow,
+    /// `PASS` is refused with this code.
+    Refuses(&'static str),
     /// Mails never end, once they are asked for whole.
     Endless,
     /// The connection is lost before `QUIT` comes: nothing is removed.
@@ -99,6 +101,8 @@ pub struct Post {
     pub top: bool,
     /// Whether `QUIT` removes what was fetched whole.
     pub consumes: bool,
+    /// Seconds it says that it wants between two logins; 0: nothing is said.
+    pub login_delay: u32,
     connections: u32,
     octets: u64,
 }
@@ -113,6 +117,7 @@ impl Default for Post {
             pipelining: true,
             top: true,
             consumes: false,
+            login_delay: 0,
             connections: 0,
             octets: 0,
         }
@@ -308,6 +313,9 @@ impl Session {
                     if post.pipelining {
                         say(out, "PIPELINING");
                     }
+                    if post.login_delay > 0 {
+                        say(out, &format!("LOGIN-DELAY {}", post.login_delay));
+                    }
                     say(out, ".");
                 }
                 (_, "QUIT") if post.fault == Fault::QuitLost => {
@@ -329,6 +337,10 @@ impl Session {
     fn password(&mut self, password: &str, post: &mut Post, out: &mut VecDeque<u8>) {
         if post.fault == Fault::InUse {
             say(out, "-ERR [IN-USE] somebody else has it");
+            return;
+        }
+        if let Fault::Refuses(code) = post.fault {
+            say(out, &format!("-ERR [{code}] not now"));
             return;
         }
         if post.fault == Fault::NotNow {

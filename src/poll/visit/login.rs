@@ -220,6 +220,7 @@ impl Run {
             }
             Reply::Capabilities(capabilities) => {
                 self.capabilities = capabilities;
+                self.report.login_delay = capabilities.login_delay;
                 return self.knock(round);
             }
             // A server older than RFC 2449. It may know STLS all the same.

@@ -33,6 +33,8 @@ pub struct Report {
     pub standing: Option<Standing>,
     /// How long the server says that it keeps mail, where that is not for ever.
     pub expire: Expire,
+    /// Seconds that the server wants between two logins, where it says so (RFC 2449 §6.5).
+    pub login_delay: Option<u32>,
     /// What the server wants its user to read.
     pub alert: Option<Text>,
     /// There was TLS.

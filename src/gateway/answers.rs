@@ -11,14 +11,17 @@ use heapless::String;
 use crate::config::{Config, LINE_OCTETS, Scheme, Secrets, TEXT_OCTETS, User, saved};
 use crate::console::command::{Command, Show};
 use crate::console::{Answers, Line as Answer};
+use crate::mailbox::calls::CallRecord;
 use crate::mailbox::{Error, Habit, Lan, Row, Taken};
 use crate::poll::schedule::Standing;
 use crate::store::{StoreError, Ticket, Usage};
 
 use super::notes::{Cut, Stamp, reason_word};
-use super::status::clip;
+use super::status::{Words, clip};
 use super::{Keeper, Moment, Office};
 
+/// Of a shorter call the record knows the time too roughly to tell how well it used the line.
+const SHORT_SECONDS: u32 = 10;
 /// What the totals of `show calls` reach back.
 const MONTH_DAYS: u64 = 30;
 
@@ -285,8 +288,8 @@ impl<B: Board> Desk<'_, '_, B> {
             2 => write_to(
                 out,
                 format_args!(
-                    "{:>5} {:<16} {:<12} {:>5} {:>5} {:>5} {:>8} {:>5}  end",
-                    "call", "ended", "user", "wait", "sent", "dele", "octets", "s"
+                    "{:>5} {:<11} {:<10} {:>4} {:>4} {:>4} {:>8} {:>5} {:>6} {:>4} end",
+                    "call", "ended", "user", "wait", "sent", "dele", "octets", "s", "bit/s", "use"
                 ),
             ),
             _ => {
@@ -297,19 +300,29 @@ impl<B: Board> Desk<'_, '_, B> {
                 }
                 let account = self.office.mailbox.ledger().account(call.user);
                 let user = account.map_or("-", |account| account.name.as_str());
+                let ended = Words::of(self.ended(call));
+                // Month, day and time: the log is a thousand calls long.
+                let ended = ended.text().get(5..).unwrap_or_default();
                 write_to(
                     out,
                     format_args!(
-                        "{} {user:<12.12} {:>5} {:>5} {:>5} {:>8} {:>5}  {}",
-                        self.ended(call),
+                        "{ended:<11} {user:<10.10} {:>4} {:>4} {:>4} {:>8} {:>5}",
                         call.offered,
                         call.sent,
                         call.deleted,
                         Octets(call.octets),
                         call.lasted,
-                        reason_word(call.reason)
                     ),
                 );
+                match call.speed {
+                    0 => write_to(out, format_args!(" {:>6}", "-")),
+                    speed => write_to(out, format_args!(" {speed:>6}")),
+                }
+                match line_use(call) {
+                    Some(percent) => write_to(out, format_args!(" {percent:>3}%")),
+                    None => write_to(out, format_args!(" {:>4}", "-")),
+                }
+                write_to(out, format_args!(" {}", reason_word(call.reason)));
                 clip(out);
             }
         }
@@ -594,6 +607,14 @@ struct Count {
     taken: u32,
     at_desk: u32,
     ours: u32,
+}
+
+/// The octets of a call, in percent of what its line carries in that time; in whole seconds, so of
+/// a short call it is not told.
+fn line_use(call: &CallRecord) -> Option<u64> {
+    let carried = u64::from(call.speed / 10) * u64::from(call.lasted);
+    let percent = (u64::from(call.octets) * 100).checked_div(carried)?;
+    (call.lasted >= SHORT_SECONDS).then_some(percent.min(100))
 }
 
 /// A number of octets in eight columns.

@@ -460,16 +460,16 @@ pub(super) fn clip(out: &mut Out) {
 }
 
 /// What a `Display` that knows no padding says, to be padded.
-struct Words(heapless::String<16>);
+pub(super) struct Words(heapless::String<16>);
 
 impl Words {
-    fn of(said: impl fmt::Display) -> Self {
+    pub(super) fn of(said: impl fmt::Display) -> Self {
         let mut words = heapless::String::new();
         let _ = fmt::Write::write_fmt(&mut Cut(&mut words), format_args!("{said}"));
         Self(words)
     }
 
-    fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.0
     }
 }

@@ -10,7 +10,7 @@
 //! | `AUTHENTICATE` | `Challenge` | `Ok` |
 //! | `STATUS EXAMINE` | the same | `Mailbox` |
 //! | `FETCH` of a listing | `Entry` | `ListingEnd` |
-//! | `UID FETCH` of a text | `Body` | `BodyEnd`, or `Missing` |
+//! | `UID FETCH` of a text | `Body` | `BodyEnd`, or `Missing`, or `Overtaken` |
 //! | any | - | `Refused`, if the server said `NO` or `BAD` |
 //!
 //! ```text
@@ -530,7 +530,7 @@ impl Client {
         };
         if let Some(kind) = self.overtaken(&response.content) {
             self.told += 1;
-            return Ok(Turn::Before(Event::Missing { kind }));
+            return Ok(Turn::Before(Event::Overtaken { kind }));
         }
         let left = literal.unwrap_or(0);
         match next {
@@ -571,8 +571,8 @@ impl Client {
         self.waiting.iter().nth(self.told).copied()
     }
 
-    /// The current request, if the text is of a mail that was asked for later: then there was
-    /// none. Dovecot sends all texts that it was asked for before the first tag.
+    /// The current request, if the text is of a mail that was asked for later. Dovecot sends all
+    /// texts that it was asked for before the first tag, and seldom in another order.
     fn overtaken(&self, content: &Content) -> Option<Kind> {
         let Content::Fetch(fetch) = content else {
             return None;

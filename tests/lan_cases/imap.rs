@@ -192,3 +192,70 @@ fn an_imap_server_that_says_bye_in_a_copy_loses_nothing() {
         });
     }
 }
+
+/// Answers the request for one mail's text behind the next one's (RFC 3501 §5.5), once.
+struct Jumbled {
+    post: Imap,
+    /// The UID of that mail.
+    late: &'static str,
+    /// Its text, its tagged line.
+    held_back: Option<(Vec<u8>, Vec<u8>)>,
+    done: bool,
+}
+
+impl Server for Jumbled {
+    fn greet(&mut self, out: &mut Vec<u8>) {
+        self.post.greet(out);
+    }
+
+    fn hear(&mut self, line: &str, out: &mut Vec<u8>) {
+        let before = out.len();
+        self.post.hear(line, out);
+        let parted = |said: Vec<u8>| {
+            let tag = format!("{} OK", line.split(' ').next().unwrap());
+            let at = said.windows(tag.len()).rposition(|w| w == tag.as_bytes());
+            let (text, end) = said.split_at(at.unwrap());
+            (text.to_vec(), end.to_vec())
+        };
+        if let Some((text, end)) = self.held_back.take() {
+            let (next, next_end) = parted(out.split_off(before));
+            for piece in [next, text, end, next_end] {
+                out.extend(piece);
+            }
+        } else if !self.done && line.contains(&format!("FETCH {} (", self.late)) {
+            self.done = true;
+            self.held_back = Some(parted(out.split_off(before)));
+        }
+    }
+
+    fn has_closed(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn an_imap_mail_that_comes_out_of_turn_comes_in_the_same_visit() {
+    let five = [(0, "11"), (1, "12"), (2, "13"), (3, "14"), (4, "15")];
+    let (mut memory, config) = (Memory::new(64), config("imap"));
+    for late in ["12", "13", "14"] {
+        for chunk in [1, 7, 4096] {
+            desk(&mut memory, &formatted(&geometry()), |desk| {
+                let mut server = Jumbled {
+                    post: Imap::new(held(&five), 1),
+                    late,
+                    held_back: None,
+                    done: false,
+                };
+                let stop = Stop::Never;
+                let wire = Wire { chunk, stop };
+                let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, wire);
+                assert!(server.done && server.held_back.is_none(), "{late} {chunk}");
+                let report = visited.report.unwrap();
+                assert_eq!((report.failure, report.copied), (None, 5), "{late} {chunk}");
+                let mut offered = call(desk, &config, true);
+                offered.sort_unstable();
+                assert_eq!(offered, [0, 1, 2, 3, 4], "{late} {chunk}");
+            });
+        }
+    }
+}

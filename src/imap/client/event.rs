@@ -66,6 +66,12 @@ pub enum Event {
         /// `Header`, `Mail` or `Part`.
         kind: Kind,
     },
+    /// The text of a mail asked for later has come first. Mostly there is no such mail any more;
+    /// but a server may answer in another order (RFC 3501 §5.5), and then the text is passed over.
+    Overtaken {
+        /// `Header`, `Mail` or `Part`.
+        kind: Kind,
+    },
     /// The connection is of no use any more; no other event follows.
     Failed(Failure),
 }

@@ -526,7 +526,7 @@ fn mails_asked_for_ahead_come_one_after_the_other() {
                 if *octets == 3000 * u64::from(*uid))
         });
         assert_eq!(ends.count(), 5, "chunk {chunk}");
-        let gone = event(Event::Missing {
+        let gone = event(Event::Overtaken {
             kind: Kind::Mail { uid: 9 },
         });
         assert_eq!(scene.seen.iter().filter(|seen| **seen == gone).count(), 1);

@@ -119,7 +119,7 @@ impl Run {
                 looking.at = at + 1;
             }
             // No TOP, or read at the desk meanwhile.
-            Some(Reply::Refused { .. }) => looking.at = at + 1,
+            Some(Reply::Refused { .. } | Reply::Overtaken) => looking.at = at + 1,
             Some(other) => return Err(unexpected(other)),
         }
         Ok(Turn::Again)

@@ -146,6 +146,14 @@ impl Copying {
                 self.forget(round.mailbox);
                 self.pass(run, round);
             }
+            Some(Reply::Overtaken) => {
+                self.forget(round.mailbox);
+                self.pass(run, round);
+                // Asked for by itself there is nothing that could overtake it.
+                if let Some(entry) = run.listing(round).get_mut(at) {
+                    entry.set_errand(Errand::Last);
+                }
+            }
             Some(other) => return Err(unexpected(other)),
         }
         Ok(Some(Turn::Again))

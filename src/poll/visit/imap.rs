@@ -431,6 +431,7 @@ fn reply(answer: Answer) -> Reply {
             code: None,
             text: Text::try_from("no such mail any more").unwrap_or_default(),
         },
+        Answer::Overtaken { .. } => Reply::Overtaken,
         Answer::Refused { kind, code, text } => Reply::Refused {
             kind: Kind::Imap(kind),
             code: code.map(reason),

@@ -113,6 +113,8 @@ pub(in crate::poll) enum Reply {
     },
     /// A mail, or a header, is whole.
     BodyEnd,
+    /// What was asked for later has come first: this may have gone, or come too late to be taken.
+    Overtaken,
     /// A request was refused.
     Refused {
         /// Which.

@@ -81,7 +81,7 @@ fuzz_target!(|input: &[u8]| {
     };
     let (now, mut link, mut drop) = (Instant::ZERO, Link::new(), Drop::default());
     let mut server = Server::new(now, options);
-    server.greet(now, &mut link, "fuzz");
+    server.greet(now, &mut link, "fuzz", "<1@fuzz>");
     let mut sent = Vec::new();
     let mut ended = false;
     for octets in caller.chunks(usize::from(*piece).max(1)) {
@@ -89,7 +89,10 @@ fuzz_target!(|input: &[u8]| {
         for _ in 0..10_000 {
             let before = link.output().len() + link.peek().len();
             match server.step(now, &mut link, true, Some(&mut drop)) {
-                Some(Event::Password { .. }) => server.admit(now, &mut link, false),
+                Some(Event::Proof { .. } | Event::Response(_)) => {
+                    server.admit(now, &mut link, false);
+                }
+                Some(Event::Auth { .. }) => server.challenge(now, &mut link, "Zg=="),
                 Some(Event::Ended(_)) => ended = true,
                 Some(_) => {}
                 None if link.output().len() + link.peek().len() == before => break,
@@ -100,7 +103,13 @@ fuzz_target!(|input: &[u8]| {
             link.take_output(count);
         }
     }
-    assert!(!drop.committed || caller.to_ascii_uppercase().windows(4).any(|it| it == b"QUIT"));
+    assert!(
+        !drop.committed
+            || caller
+                .to_ascii_uppercase()
+                .windows(4)
+                .any(|it| it == b"QUIT")
+    );
     assert!(ended || !drop.committed);
     // Lines are whole, and no octet is a control character a terminal would obey.
     let whole = sent.is_empty() || sent.ends_with(b"\r\n");

@@ -22,8 +22,8 @@ use super::pop3::Session;
 use super::process::{Guard, run_well, wait_until};
 use super::temp::{TempDir, set_mode};
 
-/// The longest that an emulated Pi may take for one step, on a machine with other work to do.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest that an emulated Pi may take for one step: ten of them may be at work on one core.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// The host, as the guest's network knows it.
 pub(crate) const HOST: &str = "10.0.2.2";
 
@@ -74,7 +74,7 @@ impl Card {
     /// Lets the kernel take a USB device from `socket`, again and again: it attaches what it finds
     /// there to a host controller of its own (USB/IP). And plugs the Pi into a PC, which is the Pi
     /// itself, by a cable that the kernel plays (`dummy_hcd`): it sets the host name to `by-usb` at
-    /// the console of that cable, and shows what that says on the other one.
+    /// the console of that cable, and shows on the other one what that says at first.
     ///
     /// An archive with what is needed for all this is appended to the initial RAM disk.
     pub(crate) fn plays_usb(&mut self, socket: SocketAddr) {
@@ -108,8 +108,8 @@ insmod /modules/dummy_hcd.ko
 until [ -c /dev/ttyACM0 ]; do sleep 0.2; done
 busybox stty -F /dev/ttyACM0 raw -echo
 exec 3<>/dev/ttyACM0
-cat <&3 >/dev/ttyS1 &
-while :; do echo -ne 'hostname by-usb\\r' >&3; sleep 2; done
+busybox head -c 600 <&3 >/dev/ttyS1 &
+while kill -0 $!; do echo -ne 'hostname by-usb\\r' >&3; sleep 2; done
 ",
         );
         let inittab = fs::read_to_string("boards/rpi/inittab").unwrap();

@@ -15,14 +15,12 @@
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
-use std::time::Instant;
 
 use hal::linux::descriptor::Descriptor;
 use hal::linux::phone::Phone;
@@ -134,16 +132,6 @@ impl UsbModem {
     /// How often a host has configured it.
     pub(crate) fn configured(&self) -> u32 {
         self.shown.configured.load(Ordering::SeqCst)
-    }
-
-    /// Waits for a host to configure it once more than `before` times; `false` if none does in
-    /// three minutes.
-    pub(crate) fn is_configured_after(&self, before: u32) -> bool {
-        let limit = Instant::now() + Duration::from_secs(180);
-        while self.configured() <= before && Instant::now() < limit {
-            thread::sleep(Duration::from_millis(5));
-        }
-        self.configured() > before
     }
 
     fn order(&self, order: Order) {

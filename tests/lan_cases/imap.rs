@@ -259,3 +259,93 @@ fn an_imap_mail_that_comes_out_of_turn_comes_in_the_same_visit() {
         }
     }
 }
+
+/// Says so much of all it has to say, and then BYE, wherever that is.
+struct Farewell {
+    post: Imap,
+    left: usize,
+    closed: bool,
+}
+
+impl Farewell {
+    fn measure(&mut self, before: usize, out: &mut Vec<u8>) {
+        let said = out.len() - before;
+        if said < self.left {
+            self.left -= said;
+            return;
+        }
+        out.truncate(before + self.left);
+        out.extend(b"* BYE down\r\n");
+        self.closed = true;
+    }
+}
+
+impl Server for Farewell {
+    fn greet(&mut self, out: &mut Vec<u8>) {
+        self.post.greet(out);
+        self.measure(0, out);
+    }
+
+    fn hear(&mut self, line: &str, out: &mut Vec<u8>) {
+        if !self.closed {
+            let before = out.len();
+            self.post.hear(line, out);
+            self.measure(before, out);
+        }
+    }
+
+    fn has_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+#[test]
+fn an_imap_server_that_says_bye_at_any_octet_loses_nothing() {
+    let (mut memory, config) = (Memory::new(64), config("imap"));
+    let image = desk(&mut memory, &formatted(&geometry()), |desk| {
+        imap(desk, &config, &THREE[..2]);
+        desk.settle();
+    });
+    for chunk in [usize::MAX, 7] {
+        for octets in 0.. {
+            let mut whole = false;
+            desk(&mut memory, &image, |desk| {
+                let mut server = Farewell {
+                    post: Imap::new(held(&THREE[1..]), 1),
+                    left: octets,
+                    closed: false,
+                };
+                let stop = Stop::Never;
+                let wire = Wire { chunk, stop };
+                let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, wire);
+                whole = !server.closed;
+                let listed_at = server.post.log.listed_at;
+                // The farewell may stand where the text of the tagged line would.
+                let text = "done\r\n".len() as u64;
+                let listed = |said: u64| listed_at.is_some_and(|at| said >= at);
+                let offered = call(desk, &config, false);
+                let (old, new) = (offered == [0, 1], offered == [1] || offered == [1, 2]);
+                match octets as u64 {
+                    said if listed(said) => assert!(new, "BYE at {octets}: {offered:?}"),
+                    said if listed(said + text) => assert!(old || new, "BYE at {octets}"),
+                    _ => assert!(old, "BYE at {octets}: {offered:?}"),
+                }
+                let report = visited.report.unwrap();
+                assert!(
+                    report.failure.is_some() || report.copied == 1,
+                    "BYE at {octets}"
+                );
+                imap(desk, &config, &THREE[1..]);
+                assert_eq!(call(desk, &config, true), [1, 2], "after a BYE at {octets}");
+                imap(desk, &config, &THREE[1..]);
+                assert!(
+                    call(desk, &config, true).is_empty(),
+                    "twice, after {octets}"
+                );
+            });
+            if whole {
+                break;
+            }
+        }
+    }
+}

@@ -241,8 +241,21 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
         )],
     ),
     (
-        "IMAP: BYE in the midst of a copy",
-        &[(IMAP, "an_imap_server_that_says_bye_in_a_copy_loses_nothing")],
+        "IMAP: BYE in the midst of a copy, and anywhere",
+        &[
+            (IMAP, "an_imap_server_that_says_bye_in_a_copy_loses_nothing"),
+            (
+                IMAP,
+                "an_imap_server_that_says_bye_at_any_octet_loses_nothing",
+            ),
+        ],
+    ),
+    (
+        "IMAP: answers in another order",
+        &[(
+            IMAP,
+            "an_imap_mail_that_comes_out_of_turn_comes_in_the_same_visit",
+        )],
     ),
 ];
 

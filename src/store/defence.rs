@@ -79,6 +79,8 @@ pub(super) enum Rule {
     CopyOrigin,
     /// A reader looks whether its segment still stands.
     SegmentStands,
+    /// A copy lies before the end of the ring.
+    Reached,
 
     /// After a commit, the ring goes on at the next page.
     FreshPage,
@@ -136,7 +138,7 @@ pub(super) const fn defence(_: Rule) -> bool {
 
 /// All of them.
 #[cfg(test)]
-pub(super) const RULES: [Rule; 58] = [
+pub(super) const RULES: [Rule; 59] = [
     Rule::FormatSync,
     Rule::MountSync,
     Rule::CommitSync,
@@ -172,6 +174,7 @@ pub(super) const RULES: [Rule; 58] = [
     Rule::ChunkOrder,
     Rule::CopyOrigin,
     Rule::SegmentStands,
+    Rule::Reached,
     Rule::FreshPage,
     Rule::MountPage,
     Rule::JournalFull,

@@ -66,6 +66,7 @@ impl<M: Medium> Store<'_, M> {
     /// # Errors
     /// [`Damaged`].
     pub fn open(&mut self, place: Place) -> Result<Reader, Damaged> {
+        self.reached(place)?;
         self.shelf().open(place)
     }
 
@@ -138,12 +139,24 @@ impl<M: Medium> Store<'_, M> {
         place: Place,
         buf: &mut [u8; HEAD_MAX as usize],
     ) -> Result<usize, Damaged> {
+        self.reached(place)?;
         let mut shelf = self.shelf();
         let reader = shelf.open(place)?;
         let head = usize::from(reader.record.head);
         let head = buf.get_mut(..head).ok_or(Damaged::Corrupt)?;
         shelf.fetch(reader.segment, reader.offset + HEADER_OCTETS, head)?;
         Ok(head.len())
+    }
+
+    /// Whether the ring has come so far. What a cut has left behind its end may be whole, but what
+    /// is written next goes over it.
+    fn reached(&self, place: Place) -> Result<(), Damaged> {
+        let (segment, offset) = ring::locate(&self.geometry, place).ok_or(Damaged::Absent)?;
+        let is_beyond = self.ring.open == Some(segment) && offset >= self.ring.head;
+        if is_beyond && defence(Rule::Reached) {
+            return Err(Damaged::Absent);
+        }
+        Ok(())
     }
 
     fn shelf(&mut self) -> Shelf<'_, M> {

@@ -12,7 +12,7 @@ use crate::store::defence::mutant::leave_out;
 use crate::store::defence::{RULES, Rule};
 
 /// The proofs, fast ones first.
-const PROOFS: [(&str, fn()); 37] = [
+const PROOFS: [(&str, fn()); 38] = [
     ("layout", || {
         layout::superblock();
         layout::record();
@@ -34,6 +34,10 @@ const PROOFS: [(&str, fn()); 37] = [
     (
         "passed_over",
         power_cut::an_item_that_a_mount_passed_over_does_not_become_whole_later,
+    ),
+    (
+        "behind_the_end",
+        power_cut::a_copy_behind_the_end_of_the_ring_is_none,
     ),
     (
         "config_passed_over",

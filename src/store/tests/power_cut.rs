@@ -302,6 +302,38 @@ pub(super) fn an_item_that_a_mount_passed_over_does_not_become_whole_later() {
     }
 }
 
+/// The item of two copies is whole, and the second of them, but not the first: what comes next goes
+/// over both, so a mount must not find the second.
+#[test]
+pub(super) fn a_copy_behind_the_end_of_the_ring_is_none() {
+    let base = formatted(&tiny()).with_slow_sync(1);
+    let mut second_lives = 0;
+    for length in (0..130).step_by(8) {
+        let mut sweep = Sweep::new(Effort {
+            subsets: 8,
+            ..Effort::ordinary()
+        });
+        let script = [Store(vec![(0, 60), (1, length)]), Commit, Step, Step];
+        let life = sweep.session(&base, Ledger::default(), &script);
+        let mut replay = Replay::new(&base, &life, 64);
+        while replay.step() {
+            let truth = truth(&life.marks, replay.at);
+            let mut images = Vec::new();
+            sweep.tears(&replay, false, |_, image| images.push(image.to_vec()));
+            for image in images {
+                let Some(found) = sweep.strict(&image, &life, &truth, 1) else {
+                    continue;
+                };
+                let next = SimMedium::from_image(image).with_slow_sync(1);
+                // The session itself looks whether what was whole at its mount stays so.
+                sweep.session(&next, found, &[Store(vec![(2, 200)])]);
+                second_lives += 1;
+            }
+        }
+    }
+    assert!(second_lives > 1000, "{second_lives}");
+}
+
 #[test]
 pub(super) fn a_configuration_that_a_mount_passed_over_does_not_become_whole_later() {
     let save = |image: Vec<u8>, config: &[u8]| {

@@ -8,10 +8,10 @@
 //! ```
 //!
 //! `write` copies into the queue and returns; it waits for nothing but another such copy. What the
-//! queue has grown by while much came is given back after the sync that ends it. The helper copies an item out, writes it without the lock, and only then strikes it
-//! off: until then `read` lays it over what the device says. `read` itself asks the device in the
-//! caller's thread, and holds the lock meanwhile, so that no item can reach the device and leave
-//! the queue behind its back.
+//! queue has grown by while much came is given back after the sync that ends it. The helper copies
+//! an item out, writes it without the lock, and only then strikes it off: until then `read` lays it
+//! over what the device says. `read` itself asks the device in the caller's thread, and holds the
+//! lock meanwhile, so that no item can reach the device and leave the queue behind its back.
 //!
 //! The page cache is used (no `O_DIRECT`): the octets per commit are the same, and offsets need no
 //! alignment. A device that failed once takes nothing any more: after a failed `fdatasync` Linux

@@ -20,6 +20,7 @@
 //! | file | knows |
 //! | --- | --- |
 //! | [`result`] | what a line from the modem means, dialect by dialect |
+//! | [`protocol`] | what two modems agreed on, against noise and for speed |
 //! | [`caller_id`] | how modems print the calling number |
 //! | [`dialect`] | what a modem says of itself, and what follows from that |
 //! | [`command`] | what we tell a modem, and in which order |
@@ -35,6 +36,7 @@ pub mod dialect;
 pub mod event;
 pub mod modem;
 pub mod options;
+pub mod protocol;
 pub mod result;
 pub mod ringing;
 pub mod watch;
@@ -44,6 +46,7 @@ use core::fmt;
 pub use event::{Event, Failure, Fault, Status};
 pub use modem::Modem;
 pub use options::Options;
+pub use protocol::Protocol;
 pub use result::Connect;
 pub use watch::Loss;
 

@@ -6,7 +6,8 @@
 
 use heapless::String;
 
-use super::{CallerName, Number, Style, caller_id, starts};
+use super::protocol::Compression;
+use super::{CallerName, Number, Protocol, Style, caller_id, starts};
 use crate::config::ModemKind;
 
 /// The longest line that is looked at; the rest of a longer one is thrown away. MDMF in
@@ -36,8 +37,8 @@ pub enum ResultCode {
     NotData,
     /// Speed of the line in bit/s, told before `CONNECT`.
     Rate(u32),
-    /// The modems correct errors, told before `CONNECT`.
-    Corrected,
+    /// What keeps noise off the line, or presses what is sent; told before `CONNECT`.
+    Protocol(Protocol),
     /// The calling number.
     Number(Number),
     /// The caller's name.
@@ -61,8 +62,8 @@ pub struct Connect {
     pub text: String<48>,
     /// Whether the modem speaks in numbers (`V0`).
     pub numeric: bool,
-    /// The modems correct errors between them (V.42, MNP, RLP): no noise comes through.
-    pub corrected: bool,
+    /// How the modems correct errors between them, and press what they send.
+    pub protocol: Protocol,
 }
 
 /// How much of a line has to be as the row says.
@@ -184,7 +185,7 @@ pub fn parse(line: &[u8]) -> ResultCode {
             rate: rate(rest),
             text: cut(line),
             numeric: false,
-            corrected: corrected(rest),
+            protocol: Protocol::named(rest),
         });
     }
     let row = WORDS.iter().find(|(text, whole, _)| match whole {
@@ -207,8 +208,13 @@ pub fn parse(line: &[u8]) -> ResultCode {
         return ResultCode::Rate(rate);
     }
     let protocol = words(line, "PROTOCOL").or_else(|| words(line, "+ER"));
-    if protocol.is_some_and(corrected) {
-        return ResultCode::Corrected;
+    let compression = words(line, "COMPRESSION").or_else(|| words(line, "+DR"));
+    let told = Protocol {
+        correction: protocol.map(Protocol::named).unwrap_or_default().correction,
+        compression: compression.map(Compression::named).unwrap_or_default(),
+    };
+    if told != Protocol::default() {
+        return ResultCode::Protocol(told);
     }
     let number = || caller_id::number(line).map(ResultCode::Number);
     let name = || caller_id::name(line).map(ResultCode::Name);
@@ -242,21 +248,9 @@ fn numeric_connect(code: u16, rate: Option<u32>) -> Connect {
         rate,
         text,
         numeric: true,
-        corrected: false,
+        protocol: Protocol::default(),
     }
 }
-
-/// Whether what a modem tells of a connection names a protocol that corrects errors.
-fn corrected(text: &str) -> bool {
-    let named = |word: &str| {
-        let mut names = CORRECTIONS.iter();
-        names.any(|name| starts(word, name).is_some())
-    };
-    text.split([' ', '/', ',', ':']).any(named)
-}
-
-/// Words that begin so name a protocol that corrects errors.
-const CORRECTIONS: &[&str] = &["LAPM", "ARQ", "V42", "V.42", "MNP", "ALT", "RLP", "EC"];
 
 /// The speed of the line in what follows `CONNECT`. Where several are told, the speed between us
 /// and the modem comes first, and the line's last.
@@ -317,6 +311,7 @@ fn cut<const N: usize>(text: &str) -> String<N> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::Correction;
     use super::*;
 
     #[test]
@@ -369,25 +364,29 @@ mod tests {
             let ResultCode::Connect(connect) = parse(line.as_bytes()) else {
                 panic!("{line}");
             };
-            assert_eq!(connect.corrected, expected, "{line}");
+            assert_eq!(connect.protocol.is_corrected(), expected, "{line}");
         }
     }
 
     #[test]
     fn edge_6_lines_before_connect_are_no_end() {
+        let correction = |it: Correction| ResultCode::Protocol(it.into());
+        let compression = |it: Compression| ResultCode::Protocol(it.into());
         for (line, code) in [
             ("CARRIER 33600", ResultCode::Rate(33600)),
             ("CARRIER 28800/V.34", ResultCode::Rate(28800)),
             ("+MRR: 28800,48000", ResultCode::Rate(28800)),
             ("+MRR: 31200", ResultCode::Rate(31200)),
             ("+MCR: V34", ResultCode::Other),
-            ("+ER: LAPM", ResultCode::Corrected),
+            ("+ER: LAPM", correction(Correction::Lapm)),
             ("+ER: NONE", ResultCode::Other),
-            ("+DR: V42B", ResultCode::Other),
-            ("PROTOCOL: LAPM", ResultCode::Corrected),
-            ("PROTOCOL: MNP4", ResultCode::Corrected),
+            ("+DR: V42B", compression(Compression::V42bis)),
+            ("+DR: NONE", ResultCode::Other),
+            ("PROTOCOL: LAPM", correction(Correction::Lapm)),
+            ("PROTOCOL: MNP4", correction(Correction::Mnp)),
             ("PROTOCOL: NONE", ResultCode::Other),
-            ("COMPRESSION: V.42BIS", ResultCode::Other),
+            ("COMPRESSION: V.42BIS", compression(Compression::V42bis)),
+            ("COMPRESSION: NONE", ResultCode::Other),
             ("CED", ResultCode::Other),
             ("+FHR: 00 11", ResultCode::Other),
             ("MESSAGE-WAITING", ResultCode::Other),
@@ -404,7 +403,7 @@ mod tests {
                 rate,
                 text: String::try_from(text).unwrap(),
                 numeric: true,
-                corrected: false,
+                protocol: Protocol::default(),
             })
         };
         for (line, code) in [

@@ -20,7 +20,7 @@ use super::command::{self, Script};
 use super::result::{self, Connect, ResultCode};
 use super::ringing::{Ringing, Verdict};
 use super::watch::Watch;
-use super::{Event, Failure, Fault, Loss, Number, Options, Status};
+use super::{Event, Failure, Fault, Loss, Number, Options, Protocol, Status};
 use crate::config::{Carrier, ModemKind};
 use crate::link::{LINK_OCTETS, Link};
 use hang_up::HangUp;
@@ -114,7 +114,7 @@ enum State {
     Answering {
         rings: u8,
         rate: Option<u32>,
-        corrected: bool,
+        protocol: Protocol,
         due: Instant,
     },
     /// `CONNECT` came.
@@ -433,7 +433,7 @@ impl Modem {
         let State::Answering {
             rings,
             rate,
-            corrected,
+            protocol,
             ..
         } = &mut self.state
         else {
@@ -449,16 +449,16 @@ impl Modem {
                 }
             }
             ResultCode::Rate(told) => *rate = Some(told),
-            ResultCode::Corrected => *corrected = true,
+            ResultCode::Protocol(told) => *protocol = protocol.and(told),
             ResultCode::Connect(mut connect) => {
                 connect.rate = rate.or(connect.rate);
-                connect.corrected |= *corrected;
+                connect.protocol = connect.protocol.and(*protocol);
                 self.settle(now, connect);
             }
             ResultCode::Code(code) if code >= 10 => {
                 let mut connect = result::connect_by_number(code);
                 connect.rate = *rate;
-                connect.corrected = *corrected;
+                connect.protocol = *protocol;
                 self.settle(now, connect);
             }
             ResultCode::NoCarrier
@@ -567,14 +567,14 @@ impl Modem {
         self.enter(State::Answering {
             rings: 0,
             rate: None,
-            corrected: false,
+            protocol: Protocol::default(),
             due: now + ANSWER,
         });
     }
 
     fn settle(&mut self, now: Instant, connect: Connect) {
         self.ringing.forget();
-        let settle = if connect.corrected {
+        let settle = if connect.protocol.is_corrected() {
             SETTLE_CORRECTED
         } else {
             SETTLE

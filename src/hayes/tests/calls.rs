@@ -5,7 +5,7 @@ use hal::{Circuit, Duration, Instant};
 
 use super::bench::{Bench, Peer, Script};
 use crate::config::Carrier;
-use crate::hayes::{Event, Failure, Loss, Number, Options, Status};
+use crate::hayes::{Connect, Event, Failure, Loss, Number, Options, Status};
 
 fn number(text: &str) -> Number {
     Number::try_from(text).unwrap()
@@ -31,6 +31,10 @@ fn ready(options: Options, connect: &'static str) -> Bench<Script> {
 
 /// The rate a call connected at; anything but one call that connected is a failure.
 fn rate(bench: &mut Bench<Script>) -> Option<u32> {
+    connect(bench).rate
+}
+
+fn connect(bench: &mut Bench<Script>) -> Connect {
     let events = bench.events();
     let [
         Event::Ring { .. },
@@ -40,7 +44,7 @@ fn rate(bench: &mut Bench<Script>) -> Option<u32> {
     else {
         panic!("{events:?}");
     };
-    connect.rate
+    connect.clone()
 }
 
 #[test]
@@ -142,16 +146,19 @@ fn edge_5_data_behind_connect_is_the_callers_at_every_cut() {
 
 #[test]
 fn edge_6_lines_before_connect() {
-    for (lines, expected) in [
+    for (lines, rate, protocol) in [
         (
             "CARRIER 31200\r\n\r\nPROTOCOL: LAPM\r\n\r\nCOMPRESSION: V.42BIS",
             31200,
+            "LAPM/V.42bis",
         ),
         (
             "+MCR: V34\r\n\r\n+MRR: 28800,48000\r\n\r\n+ER: LAPM\r\n\r\n+DR: V42B",
             28800,
+            "LAPM/V.42bis",
         ),
-        ("CED", 115_200),
+        ("PROTOCOL: MNP4", 115_200, "MNP"),
+        ("CED", 115_200, ""),
     ] {
         let mut bench = ready(Options::default(), "");
         bench.peer.say("\r\nRING\r\n");
@@ -160,7 +167,9 @@ fn edge_6_lines_before_connect() {
             .peer
             .say(&format!("\r\n{lines}\r\n\r\nCONNECT 115200\r\n"));
         bench.run(1);
-        assert_eq!(rate(&mut bench), Some(expected), "{lines}");
+        let connect = connect(&mut bench);
+        assert_eq!(connect.rate, Some(rate), "{lines}");
+        assert_eq!(format!("{}", connect.protocol), protocol, "{lines}");
     }
 }
 

@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hal::dce::DceOptions;
 use hal::sim::SimConsole;
 use hal::{Duration, Wall};
 use ringmail::config::grammar::{self, Fault, Place};
@@ -126,10 +127,19 @@ user add bert password gelb
 
 /// Two lines and two users, one of them with mail.
 fn two() -> House {
-    let config = format!("line a device /dev/a\nline b device /dev/b\n{USERS}");
+    // Numbers are asked for where some are refused.
+    let lines = "line a device /dev/a\nline b device /dev/b\nline b deny 5559999\n";
+    let config = format!("{lines}{USERS}");
     let mut house = House::new(11, &config);
     house.line("a", 33_600, true);
-    house.line("b", 33_600, true);
+    let options = DceOptions {
+        speed: 33_600,
+        latency: Duration::from_millis(50),
+        training: Duration::from_secs(2),
+        connect: "33600/ARQ/V34/LAPM/V42BIS".try_into().unwrap(),
+        dial: false,
+    };
+    house.world.make_line("/dev/b", options, true);
     house.world.set_wall(Wall {
         unix: 1_790_000_000,
         offset: 7200,

@@ -11,7 +11,8 @@ use heapless::String;
 use crate::config::{Config, LINE_OCTETS, Scheme, Secrets, TEXT_OCTETS, User, saved};
 use crate::console::command::{Command, Show};
 use crate::console::{Answers, Line as Answer};
-use crate::mailbox::calls::CallRecord;
+use crate::hayes::Protocol;
+use crate::mailbox::calls::{CALLER_OCTETS, CallRecord};
 use crate::mailbox::{Error, Habit, Lan, Row, Taken};
 use crate::poll::schedule::Standing;
 use crate::store::{StoreError, Ticket, Usage};
@@ -279,7 +280,7 @@ impl<B: Board> Desk<'_, '_, B> {
         Some(())
     }
 
-    /// The totals of a month, and the log of calls, the latest first.
+    /// The totals of a month, and the log of calls, the latest first: two lines each.
     fn show_call(&self, n: usize, out: &mut Out) -> Option<()> {
         let log = self.office.mailbox.ledger().log();
         match n {
@@ -292,8 +293,16 @@ impl<B: Board> Desk<'_, '_, B> {
                     "call", "ended", "user", "wait", "sent", "dele", "octets", "s", "bit/s", "use"
                 ),
             ),
+            3 => write_to(
+                out,
+                format_args!("{:>5} {:<16} {:<12} octets offered", "", "from", "protocol"),
+            ),
             _ => {
-                let call = log.latest(u32::try_from(n - 3).ok()?)?;
+                let call = log.latest(u32::try_from((n - 4) / 2).ok()?)?;
+                if !n.is_multiple_of(2) {
+                    show_far_end(call, out);
+                    return Some(());
+                }
                 match call.number {
                     0 => write_to(out, format_args!("    - ")),
                     number => write_to(out, format_args!("{number:>5} ")),
@@ -615,6 +624,28 @@ fn line_use(call: &CallRecord) -> Option<u64> {
     let carried = u64::from(call.speed / 10) * u64::from(call.lasted);
     let percent = (u64::from(call.octets) * 100).checked_div(carried)?;
     (call.lasted >= SHORT_SECONDS).then_some(percent.min(100))
+}
+
+/// The second line of a call: who called, over what, for how much.
+fn show_far_end(call: &CallRecord, out: &mut Out) {
+    let mut number: String<CALLER_OCTETS> = call.caller().collect();
+    if number.is_empty() {
+        // There is room: it is empty.
+        let _ = number.push('-');
+    }
+    let protocol = Words::of(Protocol::thaw(call.protocol));
+    let protocol = match protocol.text() {
+        "" => "-",
+        told => told,
+    };
+    write_to(
+        out,
+        format_args!(
+            "{:>5} {number:<16} {protocol:<12} {}",
+            "",
+            Octets(call.offered_octets)
+        ),
+    );
 }
 
 /// A number of octets in eight columns.

@@ -115,8 +115,14 @@ impl Call {
             minute,
             lasted: fit(self.ended.lasted.as_secs()),
             speed,
+            protocol: self
+                .connect
+                .as_ref()
+                .map_or(0, |connect| connect.protocol.freeze()),
+            caller: CallRecord::kept_caller(self.caller.as_deref().unwrap_or_default()),
             user,
             offered: self.tally.offered,
+            offered_octets: fit(self.tally.offered_octets),
             sent: self.tally.sent,
             deleted: self.tally.deleted,
             octets: fit(self.ended.sent),

@@ -1,13 +1,17 @@
 //! The log of calls: the latest thousand or so, kept through restarts.
 //!
 //! A ring in lent memory. Each record has a serial number that says which place of the ring is
-//! its own, so writing one down twice changes nothing. On the medium a record takes 48 octets at
-//! the most, and it becomes durable with the end of its call.
+//! its own, so writing one down twice changes nothing. A record becomes durable with the end of its
+//! call.
 
 use serde::{Deserialize, Serialize};
 
 /// The longest record on the medium, in octets: that of an index entry.
-pub const RECORD_OCTETS: usize = 52;
+pub const RECORD_OCTETS: usize = 70;
+
+/// How much of the caller's number is kept: a `+` and the 15 digits of the longest (E.164 §6), or
+/// an IPv4 address.
+pub const CALLER_OCTETS: usize = 16;
 
 /// The user of a call in which nobody logged in, or whose account is another's by now.
 pub const NOBODY: u8 = u8::MAX;
@@ -25,10 +29,16 @@ pub struct CallRecord {
     pub lasted: u32,
     /// Bits per second, as the modem said; 0: it did not say.
     pub speed: u32,
+    /// Error correction and compression, as the modem said: a number of the gateway's.
+    pub protocol: u8,
+    /// The caller's number, then zeros; of a longer one the end.
+    pub caller: [u8; CALLER_OCTETS],
     /// The account, or [`NOBODY`].
     pub user: u8,
     /// Mails offered.
     pub offered: u32,
+    /// And how many octets they have, as `LIST` told.
+    pub offered_octets: u32,
     /// Mails put whole on the line.
     pub sent: u32,
     /// Mails marked as deleted.
@@ -47,13 +57,33 @@ impl CallRecord {
         minute: 0,
         lasted: 0,
         speed: 0,
+        protocol: 0,
+        caller: [0; CALLER_OCTETS],
         user: 0,
         offered: 0,
+        offered_octets: 0,
         sent: 0,
         deleted: 0,
         octets: 0,
         reason: 0,
     };
+
+    /// The caller's number, as it is kept.
+    #[must_use]
+    pub fn kept_caller(number: &str) -> [u8; CALLER_OCTETS] {
+        let mut kept = [0; CALLER_OCTETS];
+        let end = number.len().saturating_sub(CALLER_OCTETS);
+        for (place, octet) in kept.iter_mut().zip(number.bytes().skip(end)) {
+            *place = octet;
+        }
+        kept
+    }
+
+    /// The caller's number, if it was told: printable ASCII, whatever the medium says.
+    pub fn caller(&self) -> impl Iterator<Item = char> {
+        let octets = self.caller.into_iter().map(char::from);
+        octets.filter(char::is_ascii_graphic)
+    }
 }
 
 /// A record takes no more memory than on the medium.
@@ -169,6 +199,24 @@ mod tests {
                 assert_eq!(found, expected);
             }
         }
+    }
+
+    #[test]
+    fn the_end_of_a_callers_number_is_kept() {
+        for length in 0..40 {
+            let number: String = ('0'..='9').cycle().take(length).collect();
+            let record = CallRecord {
+                caller: CallRecord::kept_caller(&number),
+                ..CallRecord::EMPTY
+            };
+            let end = length.saturating_sub(CALLER_OCTETS);
+            assert!(record.caller().eq(number[end..].chars()));
+        }
+        let record = CallRecord {
+            caller: *b"+1\x1b[2J\xff 55 \0\0\0\0\0",
+            ..CallRecord::EMPTY
+        };
+        assert_eq!(record.caller().collect::<String>(), "+1[2J55");
     }
 
     #[test]

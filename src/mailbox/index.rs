@@ -396,6 +396,7 @@ fn thaw_habit(number: u8) -> Option<Habit> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::calls::CALLER_OCTETS;
     use super::*;
 
     fn row() -> Row {
@@ -471,14 +472,17 @@ mod tests {
                     minute: 2,
                     lasted: 3,
                     speed: 4,
+                    protocol: 18,
+                    caller: *b"+4930123\0\0\0\0\0\0\0\0",
                     user: 255,
                     offered: 5,
+                    offered_octets: 10,
                     sent: 6,
                     deleted: 7,
                     octets: 8,
                     reason: 9,
                 }),
-                &[10, 1, 0xac, 2, 2, 3, 4, 255, 5, 6, 7, 8, 9],
+                b"\x0a\x01\xac\x02\x02\x03\x04\x12+4930123\0\0\0\0\0\0\0\0\xff\x05\x0a\x06\x07\x08\x09",
             ),
             (Entry::Failures(3, 16), &[11, 3, 16]),
         ];
@@ -516,8 +520,11 @@ mod tests {
             minute: n,
             lasted: n,
             speed: n,
+            protocol: u8::MAX,
+            caller: [u8::MAX; CALLER_OCTETS],
             user: u8::MAX,
             offered: n,
+            offered_octets: n,
             sent: n,
             deleted: n,
             octets: n,

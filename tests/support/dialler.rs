@@ -314,7 +314,7 @@ impl Caller for Dialler {
             Phase::Idle => {
                 let mut record = self.record.borrow_mut();
                 record.dialled = Some(now);
-                if line.dial(None) {
+                if line.dial(Some("5551234")) {
                     self.rings_until = Some(now + Duration::from_secs(180));
                 } else if self.rings_until.is_none_or(|until| until > now) {
                     // Engaged: again in a moment.

@@ -25,9 +25,9 @@ use std::rc::Rc;
 
 use hal::dce::DceOptions;
 use hal::sim::line::{Caller, Line, Phase};
-use hal::{Duration, Instant};
+use hal::{Board, Duration, Instant};
 use ringmail::store::Geometry;
-use support::world::House;
+use support::world::{House, Running};
 
 /// Octets a second of a line of 33600 bit/s.
 const RATE: f64 = 3360.0;
@@ -283,4 +283,99 @@ fn a_listing_of_kept_mails_is_short() {
     println!("figure: UIDL of 1000 kept mails: seconds {seconds:.3}");
     assert_eq!(record.lines, 1001);
     assert!(seconds <= 3.3, "{record:?}");
+}
+
+/// Rings once, and hears when it was answered.
+struct Ringer(Rc<RefCell<Option<Instant>>>);
+
+impl Caller for Ringer {
+    fn step(&mut self, now: Instant, line: &mut Line) {
+        match line.phase() {
+            Phase::Idle => assert!(line.dial(None)),
+            Phase::Connected => {
+                self.0.borrow_mut().get_or_insert(now);
+            }
+            Phase::Ringing | Phase::Ended => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// A line whose modem trains in no time: it is connected as soon as `ATA` has come to it.
+fn ringing_house() -> House {
+    let geometry = Geometry::for_capacity(64 << 20, 128 * 1024).unwrap();
+    let mut house = House::with_store(1, CONFIG, &geometry);
+    let options = DceOptions {
+        connect: V42.try_into().unwrap(),
+        ..DceOptions::default()
+    };
+    house.world.make_line("/dev/a", options, true);
+    house
+}
+
+/// Turns of the loop from RING, whole in the port, to `ATA` in the modem. It must be the same
+/// instant of virtual time.
+fn turns_from_ring_to_ata(on: &mut Running<'_, '_>) -> u32 {
+    let answered = Rc::default();
+    let ringer = Ringer(Rc::clone(&answered));
+    on.world.seat("/dev/a", Box::new(ringer));
+    let now = on.now();
+    on.world.wait(Some(now));
+    assert_eq!(on.world.line("/dev/a").phase(), Phase::Ringing);
+    let mut turns = 0;
+    while answered.borrow().is_none() {
+        on.gateway.turn(on.world);
+        turns += 1;
+        on.world.wait(Some(now));
+        assert!(turns < 1000, "nobody answers");
+    }
+    assert_eq!(*answered.borrow(), Some(now));
+    turns
+}
+
+#[test]
+fn a_ring_is_answered_in_the_turn_it_is_read_in() {
+    let idle = ringing_house().power(|on| {
+        on.run_until_ready();
+        turns_from_ring_to_ata(on)
+    });
+    println!("figure: RING to ATA, idle: turns {idle}");
+    assert_eq!(idle, 1);
+    // While 20 MB come in, at any moment of it, and a sync is under way.
+    let mails: Vec<_> = (0..5).map(|n| plain(n, 4 << 20)).collect();
+    for mebibytes in [1, 3, 8, 15] {
+        for later in 0..8 {
+            let mut house = ringing_house();
+            house.world.disk().set_delay(Duration::from_millis(500));
+            {
+                let mut post = house.world.net().post();
+                post.open_account("anna", "blau");
+                for (n, mail) in mails.iter().enumerate() {
+                    post.deliver("anna", &format!("id{n}"), mail);
+                }
+            }
+            let turns = house.power(|on| {
+                on.run_until_ready();
+                on.run_until(Duration::from_secs(3600), |on| {
+                    on.world.disk().counts().written > mebibytes << 20
+                        && on.world.disk().is_syncing()
+                });
+                for _ in 0..later {
+                    on.step();
+                }
+                on.run_until(Duration::from_secs(60), |on| on.world.disk().is_syncing());
+                let written = on.world.disk().counts().written;
+                let turns = turns_from_ring_to_ata(on);
+                on.run_until(Duration::from_secs(3600), |on| {
+                    on.world.disk().counts().written > written + (1 << 20)
+                });
+                turns
+            });
+            assert_eq!(turns, 1, "after {mebibytes} MiB, {later} turns later");
+        }
+    }
+    println!("figure: RING to ATA, 20 MB come in and a sync is pending: turns 1");
 }

@@ -76,6 +76,12 @@ impl Disk {
     }
 
     /// When something happens by itself.
+    /// Whether a sync is under way.
+    #[must_use]
+    pub fn is_syncing(&self) -> bool {
+        self.due.get().is_some_and(|due| due > self.clock.now())
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.due.get()
     }

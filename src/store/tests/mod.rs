@@ -374,12 +374,12 @@ impl Run {
         if !matches!(script.last(), Some(Action::Kill)) {
             self.act(&mut store, &Action::Drain);
             self.look(&mut store);
-            for slot in 0..SLOTS {
+            for (slot, torn) in torn.into_iter().enumerate() {
                 let row = self.ledger.rows[slot];
                 // What was torn when the life began is not dropped here.
                 let loose = fresh.loose[slot] && fresh.rows[slot].copy == row.copy;
                 let whole = read_copy(&mut store, row);
-                assert!(whole.is_ok() || loose && torn[slot], "{whole:?}: {row:?}");
+                assert!(whole.is_ok() || loose && torn, "{whole:?}: {row:?}");
             }
         }
         store.into_medium().killed()

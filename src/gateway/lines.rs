@@ -299,6 +299,7 @@ impl<B: Board> Office<'_, B> {
                 line.number.clone_from(number);
                 log::debug!("line {name}: ring {count}");
             }
+            hayes::Event::Number(number) => line.number = Some(number.clone()),
             hayes::Event::Name(caller) => line.caller_name = Some(caller.clone()),
             hayes::Event::Missed { rings, number } => {
                 line.number.clone_from(number);

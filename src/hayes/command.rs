@@ -36,7 +36,7 @@ pub(super) enum Need {
     Should,
     /// Pleasant; left out while a caller waits.
     May,
-    /// As `May`, where the owner wants numbers.
+    /// As `May`; and who calls a network modem stands in its RING.
     Number,
     /// As `May`; the owner's own words.
     Owner,

@@ -29,6 +29,8 @@ pub enum Event {
         /// Who calls, as far as told.
         number: Option<Number>,
     },
+    /// Who calls was told only when the call was being answered.
+    Number(Number),
     /// The name of who calls was told.
     Name(CallerName),
     /// A caller gave up before we answered.

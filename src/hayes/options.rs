@@ -26,12 +26,6 @@ pub struct Options {
     pub deny: Vec<Number, NUMBERS>,
 }
 
-impl Options {
-    pub(super) fn wants_numbers(&self) -> bool {
-        !self.allow.is_empty() || !self.deny.is_empty()
-    }
-}
-
 impl Default for Options {
     fn default() -> Self {
         Self {

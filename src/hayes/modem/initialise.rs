@@ -55,8 +55,7 @@ impl Modem {
                     self.options.modem != ModemKind::Auto
                 }
                 Need::Must | Need::Should => false,
-                Need::May | Need::Gsm => hurry,
-                Need::Number => hurry || !self.options.wants_numbers(),
+                Need::May | Need::Number | Need::Gsm => hurry,
                 Need::Owner => hurry || self.options.init.is_empty(),
             };
             if !skip {

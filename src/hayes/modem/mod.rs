@@ -470,13 +470,11 @@ impl Modem {
                 self.tell(Event::NotConnected(Failure::NotData));
                 self.end_call(now, false);
             }
+            // It comes after the first ring in many countries, and crosses our ATA.
+            ResultCode::Number(number) => self.tell(Event::Number(number)),
+            ResultCode::Name(name) => self.tell(Event::Name(name)),
             // OK before CONNECT is no end.
-            ResultCode::Ok
-            | ResultCode::Number(_)
-            | ResultCode::Name(_)
-            | ResultCode::Kind(_)
-            | ResultCode::Code(_)
-            | ResultCode::Other => {}
+            ResultCode::Ok | ResultCode::Kind(_) | ResultCode::Code(_) | ResultCode::Other => {}
         }
     }
 

@@ -268,6 +268,31 @@ fn edge_29_numbers_decide_and_hostile_ones_do_no_harm() {
 }
 
 #[test]
+fn a_number_that_crosses_our_answer_is_told() {
+    for chunk in [1, 7, 64] {
+        let mut bench = Bench::ready(Options::default(), Script::agreeable());
+        bench.chunk = chunk;
+        assert_eq!(bench.peer.heard("AT+VCID=1"), 1, "though no list needs it");
+        bench.peer.answers(|_| String::new());
+        bench.peer.say("\r\nRING\r\n");
+        bench.run(1);
+        bench
+            .peer
+            .say("NMBR = 4155551234\r\nNAME = BOB SMITH\r\n\r\nCONNECT 2400\r\n");
+        bench.run(2);
+        let name = crate::hayes::CallerName::try_from("BOB SMITH").unwrap();
+        let events = bench.events();
+        let [_, Event::Answering, told @ .., Event::Connected(_)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(
+            told,
+            [Event::Number(number("4155551234")), Event::Name(name)]
+        );
+    }
+}
+
+#[test]
 fn edge_30_a_ring_during_the_hourly_check_is_not_lost() {
     for answer in [
         "\r\nRING\r\n\r\nOK\r\n",
@@ -480,12 +505,13 @@ fn online(chunk: usize, circuits: bool, options: DceOptions) -> Bench<Line> {
     let [
         Event::Ring { .. },
         Event::Answering,
+        Event::Number(from),
         Event::Connected(connect),
     ] = &events[..]
     else {
         panic!("{events:?}, chunk {chunk}");
     };
-    assert_eq!(connect.rate, Some(33600));
+    assert_eq!((from.as_str(), connect.rate), ("5551234", Some(33600)));
     assert_eq!(bench.peer.events, [dce::Event::Answered]);
     bench.peer.events.clear();
     bench

@@ -295,7 +295,10 @@ impl<B: Board> Desk<'_, '_, B> {
             ),
             3 => write_to(
                 out,
-                format_args!("{:>5} {:<16} {:<12} octets offered", "", "from", "protocol"),
+                format_args!(
+                    "{:>5} {:<16} {:<12} octets of mail sent, and offered",
+                    "", "from", "protocol"
+                ),
             ),
             _ => {
                 let call = log.latest(u32::try_from((n - 4) / 2).ok()?)?;
@@ -641,14 +644,15 @@ fn show_far_end(call: &CallRecord, out: &mut Out) {
     write_to(
         out,
         format_args!(
-            "{:>5} {number:<16} {protocol:<12} {}",
+            "{:>5} {number:<16} {protocol:<12} {} of {}",
             "",
+            Octets(call.sent_octets),
             Octets(call.offered_octets)
         ),
     );
 }
 
-/// A number of octets in eight columns.
+/// A number of octets in eight columns at most.
 struct Octets(u32);
 
 impl fmt::Display for Octets {

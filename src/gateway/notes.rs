@@ -124,6 +124,7 @@ impl Call {
             offered: self.tally.offered,
             offered_octets: fit(self.tally.offered_octets),
             sent: self.tally.sent,
+            sent_octets: fit(self.tally.sent_octets),
             deleted: self.tally.deleted,
             octets: fit(self.ended.sent),
             reason: freeze_reason(self.ended.reason),

@@ -13,6 +13,9 @@ pub const RECORD_OCTETS: usize = 70;
 /// an IPv4 address.
 pub const CALLER_OCTETS: usize = 16;
 
+/// Mails that a record counts; more are kept as so many. Three octets on the medium.
+pub const COUNTED: u32 = (1 << 21) - 1;
+
 /// The user of a call in which nobody logged in, or whose account is another's by now.
 pub const NOBODY: u8 = u8::MAX;
 
@@ -35,15 +38,17 @@ pub struct CallRecord {
     pub caller: [u8; CALLER_OCTETS],
     /// The account, or [`NOBODY`].
     pub user: u8,
-    /// Mails offered.
+    /// Mails offered, up to [`COUNTED`].
     pub offered: u32,
     /// And how many octets they have, as `LIST` told.
     pub offered_octets: u32,
-    /// Mails put whole on the line.
+    /// Mails put whole on the line, up to [`COUNTED`].
     pub sent: u32,
-    /// Mails marked as deleted.
+    /// And how many octets they have, counted as the offered ones.
+    pub sent_octets: u32,
+    /// Mails marked as deleted, up to [`COUNTED`].
     pub deleted: u32,
-    /// Octets to the caller.
+    /// Octets to the caller, of mail and of all else.
     pub octets: u32,
     /// Why it ended: a number of the gateway's.
     pub reason: u8,
@@ -63,10 +68,20 @@ impl CallRecord {
         offered: 0,
         offered_octets: 0,
         sent: 0,
+        sent_octets: 0,
         deleted: 0,
         octets: 0,
         reason: 0,
     };
+
+    /// As it is kept: no count is above [`COUNTED`].
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        for count in [&mut self.offered, &mut self.sent, &mut self.deleted] {
+            *count = (*count).min(COUNTED);
+        }
+        self
+    }
 
     /// The caller's number, as it is kept.
     #[must_use]
@@ -110,7 +125,7 @@ impl<'a> CallLog<'a> {
         if let Some(place) = self.records.get_mut(at)
             && place.serial <= record.serial
         {
-            *place = record;
+            *place = record.bounded();
             self.newest = self.newest.max(record.serial);
         }
     }

@@ -478,11 +478,12 @@ mod tests {
                     offered: 5,
                     offered_octets: 10,
                     sent: 6,
+                    sent_octets: 11,
                     deleted: 7,
                     octets: 8,
                     reason: 9,
                 }),
-                b"\x0a\x01\xac\x02\x02\x03\x04\x12+4930123\0\0\0\0\0\0\0\0\xff\x05\x0a\x06\x07\x08\x09",
+                b"\x0a\x01\xac\x02\x02\x03\x04\x12+4930123\0\0\0\0\0\0\0\0\xff\x05\x0a\x06\x0b\x07\x08\x09",
             ),
             (Entry::Failures(3, 16), &[11, 3, 16]),
         ];
@@ -503,14 +504,15 @@ mod tests {
             Entry::Source(31, u64::MAX, true, 2),
             Entry::Seen(u32::MAX, u32::MAX, Some([u8::MAX; 7])),
             Entry::Key(u32::MAX, [u8::MAX; 7]),
-            Entry::Call(call(u32::MAX)),
+            Entry::Call(call(u32::MAX).bounded()),
         ] {
             assert!(entry.write(&mut out).is_some(), "{entry:?}");
         }
         let slot = super::super::packed::SLOT_LIMIT - 1;
         let longest = Entry::Row(slot, RowV1::freeze(&row()));
         assert_eq!(longest.write(&mut out).unwrap().len(), ROW_OCTETS);
-        assert!(Entry::Call(call(u32::MAX)).write(&mut out).unwrap().len() <= RECORD_OCTETS);
+        let longest = Entry::Call(call(u32::MAX).bounded());
+        assert!(longest.write(&mut out).unwrap().len() <= RECORD_OCTETS);
     }
 
     fn call(n: u32) -> CallRecord {
@@ -526,6 +528,7 @@ mod tests {
             offered: n,
             offered_octets: n,
             sent: n,
+            sent_octets: n,
             deleted: n,
             octets: n,
             reason: u8::MAX,

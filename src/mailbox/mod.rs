@@ -393,7 +393,7 @@ impl<'a, M: Medium> Mailbox<'a, M> {
             self.unlogged.pop_front();
         }
         // There is room: the oldest has gone.
-        let _ = self.unlogged.push_back(record);
+        let _ = self.unlogged.push_back(record.bounded());
         self.log_calls();
     }
 

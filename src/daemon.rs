@@ -107,6 +107,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
             listing,
             order: zeros(LISTED),
             matched: zeros(ROWS / 32 + 1),
+            settled: zeros(ROWS / 32 + 1),
         }),
     };
     let mut gateway = Gateway::new(&mut board, &opened.hostname, mailbox, memory);

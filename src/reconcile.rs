@@ -108,6 +108,21 @@ impl<'a> Slots<'a> {
         Self(words)
     }
 
+    /// The set that `others` hold, of as many words.
+    pub fn copied(words: &'a mut [u32], others: &[u32]) -> Self {
+        for (word, other) in words.iter_mut().zip(others) {
+            *word = *other;
+        }
+        Self(words)
+    }
+
+    /// Whether `slot` is in the set that `words` hold.
+    #[must_use]
+    pub fn holds(words: &[u32], slot: u32) -> bool {
+        let word = words.get(slot as usize / 32);
+        word.is_some_and(|word| word & (1 << (slot % 32)) != 0)
+    }
+
     /// The set as `words` hold it.
     pub fn resume(words: &'a mut [u32]) -> Self {
         Self(words)
@@ -116,8 +131,7 @@ impl<'a> Slots<'a> {
     /// Whether `slot` is in it.
     #[must_use]
     pub fn contains(&self, slot: u32) -> bool {
-        let word = self.0.get(slot as usize / 32);
-        word.is_some_and(|word| word & (1 << (slot % 32)) != 0)
+        Self::holds(self.0, slot)
     }
 
     /// Puts `slot` in.

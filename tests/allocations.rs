@@ -116,8 +116,10 @@ fn run(dir: &Path, config: &str) {
     let entry = Listed::new(Key(0), 0);
     let mut listings: [Vec<Listed>; VISITS] = core::array::from_fn(|_| vec![entry; ROWS]);
     let mut orders: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; ROWS]);
-    let mut matched: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; ROWS / 32 + 1]);
-    let mut tables = listings.iter_mut().zip(&mut orders).zip(&mut matched);
+    let slots = || core::array::from_fn(|_| vec![0; ROWS / 32 + 1]);
+    let (mut matched, mut settled): ([Vec<u32>; VISITS], [Vec<u32>; VISITS]) = (slots(), slots());
+    let slots = matched.iter_mut().zip(&mut settled);
+    let mut tables = listings.iter_mut().zip(&mut orders).zip(slots);
 
     let mut saved = config::Config::new();
     let (mut lines, mut places) = (vacant(LINES), vacant(VISITS));
@@ -131,11 +133,12 @@ fn run(dir: &Path, config: &str) {
         terminals: &mut terminals,
         maildrops: items.each_mut().map(Vec::as_mut_slice),
         visits: core::array::from_fn(|_| {
-            let ((listing, order), matched) = tables.next().unwrap();
+            let ((listing, order), (matched, settled)) = tables.next().unwrap();
             Tables {
                 listing,
                 order,
                 matched,
+                settled,
             }
         }),
     };

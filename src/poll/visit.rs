@@ -42,6 +42,7 @@ mod maildir;
 mod naming;
 mod remote;
 mod report;
+mod settled;
 mod streaming;
 mod undoing;
 
@@ -52,6 +53,7 @@ use login::Login;
 use maildir::Maildir;
 use naming::Naming;
 use remote::{Client, Reply, Request, Text};
+use settled::Settled;
 use streaming::Streaming;
 use undoing::Undoing;
 
@@ -125,6 +127,8 @@ pub struct Tables<'a> {
     pub order: &'a mut [u32],
     /// Scratch: one bit a slot of the ledger.
     pub matched: &'a mut [u32],
+    /// Scratch: as many words as `matched`.
+    pub settled: &'a mut [u32],
 }
 
 /// A visit under way.
@@ -145,7 +149,10 @@ pub(super) struct Run {
     octets: u64,
     /// Octets that this is more than the rows have, where sizes are compared.
     pub(super) excess: Option<i64>,
+    /// Entries in the table.
     listed: usize,
+    /// And what has none.
+    settled: Settled,
     /// Headers have been looked at: what is new now stays new.
     looked: bool,
     /// `Current` has been told.
@@ -218,6 +225,7 @@ impl<'a> Visit<'a> {
     /// Begins a visit for `goal` to the source of `account`, whose connection was just started.
     /// `nonce` is for this visit alone.
     pub fn begin(&mut self, now: Instant, goal: Goal, account: u8, nonce: Nonce) {
+        self.tables.settled.fill(0);
         self.run = Some(Run {
             goal,
             account,
@@ -234,6 +242,7 @@ impl<'a> Visit<'a> {
             octets: 0,
             excess: None,
             listed: 0,
+            settled: Settled::default(),
             looked: false,
             told: false,
             asking: false,
@@ -576,11 +585,14 @@ impl Run {
             Err(error) => return Err(Failure::Mailbox(error)),
         }
         let turn = match then {
-            Then::Look if self.doubts_sizes(round) => self.ask_sizes(round, Purpose::Compare)?,
-            Then::Look => {
-                self.plan_looks(round);
-                self.enter(State::Looking(Looking::new(Quest::Old)))
-            }
+            Then::Look => match self.doubts_sizes(round) {
+                true if self.settled.count > 0 => self.list_again(round)?,
+                true => self.ask_sizes(round, Purpose::Compare)?,
+                false => {
+                    self.plan_looks(round);
+                    self.enter(State::Looking(Looking::new(Quest::Old)))
+                }
+            },
             Then::Size => {
                 self.plan_sizes(round)?;
                 self.ask_sizes(round, Purpose::Choose)?

@@ -13,6 +13,7 @@
 mod headers;
 mod imap;
 mod pop3;
+mod settled;
 mod streaming;
 
 #[path = "../support"]

@@ -33,6 +33,7 @@ pub(crate) struct Memory {
     listing: Vec<Listed>,
     order: Vec<u32>,
     matched: Vec<u32>,
+    settled: Vec<u32>,
     link: Link,
     line: Link,
 }
@@ -128,9 +129,17 @@ impl Memory {
             listing: vec![Listed::new(Key(0), 0); rows],
             order: vec![0; rows],
             matched: vec![0; rows / 32 + 1],
+            settled: vec![0; rows / 32 + 1],
             link: Link::new(),
             line: Link::new(),
         }
+    }
+
+    /// The same with so many entries for the listing of a visit.
+    pub(crate) fn with_listing(mut self, entries: usize) -> Self {
+        self.listing.truncate(entries);
+        self.order.truncate(entries);
+        self
     }
 
     /// Power is on, until `body` ends; gives the medium back as it is then.
@@ -163,6 +172,7 @@ impl Memory {
                 listing: &mut self.listing,
                 order: &mut self.order,
                 matched: &mut self.matched,
+                settled: &mut self.settled,
             }),
             maildrop: Maildrop::new(&mut self.items),
             link: &mut self.link,

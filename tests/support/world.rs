@@ -131,8 +131,11 @@ impl House {
         let entry = Listed::new(Key(0), 0);
         let mut listings: [Vec<Listed>; VISITS] = core::array::from_fn(|_| vec![entry; self.lists]);
         let mut orders: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; self.lists]);
-        let mut matched: [Vec<u32>; VISITS] = core::array::from_fn(|_| vec![0; self.rows / 32 + 1]);
-        let mut tables = listings.iter_mut().zip(&mut orders).zip(&mut matched);
+        let slots = || core::array::from_fn(|_| vec![0; self.rows / 32 + 1]);
+        let (mut matched, mut settled): ([Vec<u32>; VISITS], [Vec<u32>; VISITS]) =
+            (slots(), slots());
+        let slots = matched.iter_mut().zip(&mut settled);
+        let mut tables = listings.iter_mut().zip(&mut orders).zip(slots);
         let mut saved = config::Config::new();
         let (mut lines, mut places) = (vacant(LINES), vacant(VISITS));
         let (mut pollers, mut terminals) = (vacant(USERS), vacant(CONSOLES));
@@ -145,11 +148,12 @@ impl House {
             terminals: &mut terminals,
             maildrops: items.each_mut().map(Vec::as_mut_slice),
             visits: core::array::from_fn(|_| {
-                let ((listing, order), matched) = tables.next().unwrap();
+                let ((listing, order), (matched, settled)) = tables.next().unwrap();
                 Tables {
                     listing,
                     order,
                     matched,
+                    settled,
                 }
             }),
         };

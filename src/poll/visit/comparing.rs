@@ -34,7 +34,7 @@ impl Run {
         }
         let account = round.mailbox.ledger().account(self.account);
         let sizes = account.map(|account| account.sizes).unwrap_or_default();
-        let mut known = 0_u64;
+        let mut known = self.settled.octets;
         for entry in round.tables.listing.get(..self.listed).unwrap_or_default() {
             let Some(size) = known_size(round, entry) else {
                 return false;

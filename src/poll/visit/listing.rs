@@ -58,6 +58,9 @@ impl Run {
             }) => {
                 let id = self.piece.get(..length).unwrap_or_default();
                 let key = round.mailbox.key(id);
+                if self.is_settled(round, number, key) {
+                    return Ok(Turn::Again);
+                }
                 let Some(entry) = round.tables.listing.get_mut(self.listed) else {
                     return Err(Failure::ListingTooLong { limit });
                 };
@@ -103,6 +106,9 @@ impl Run {
         round: &mut Round<'_, '_, '_, M>,
     ) -> Result<Turn, Failure> {
         self.count(round)?;
+        if self.wants_entries(round) {
+            return self.list_again(round);
+        }
         self.judge(round);
         Ok(self.enter(State::Absent { slot: 0 }))
     }
@@ -111,7 +117,7 @@ impl Run {
     fn count<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) -> Result<(), Failure> {
         let listing = round.tables.listing.get_mut(..self.listed);
         let listing = listing.unwrap_or_default();
-        let listed = u32::try_from(self.listed).unwrap_or(u32::MAX);
+        let listed = u32::try_from(self.listed + self.settled.count).unwrap_or(u32::MAX);
         // Numbers rise by one in what servers send: sorting leaves them as they are, and shows
         // one that stands there twice.
         listing.sort_unstable_by_key(|entry| entry.number);
@@ -132,7 +138,7 @@ impl Run {
     pub(super) fn judge<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
         let tables = &mut *round.tables;
         let listing = tables.listing.get_mut(..self.listed).unwrap_or_default();
-        let mut matched = Slots::new(tables.matched);
+        let mut matched = Slots::copied(tables.matched, tables.settled);
         let known = round.mailbox.ledger().known(self.account);
         let outcome = reconcile(listing, &known, &mut matched, tables.order, self.looked);
         let Outcome::Plan(plan) = outcome else {

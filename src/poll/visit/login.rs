@@ -245,7 +245,7 @@ impl Run {
             } if self.login.goes_on(round.user, code) => self.try_way(round)?,
             Reply::Stat { count, octets } => {
                 (self.expected, self.octets) = (count, octets);
-                self.listed = 0;
+                self.begin_listing(round);
                 self.ask(round, Pop3Request::Uidl)?;
                 return Ok(self.enter(State::Listing));
             }

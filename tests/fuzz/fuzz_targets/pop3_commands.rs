@@ -87,7 +87,7 @@ fuzz_target!(|input: &[u8]| {
     for octets in caller.chunks(usize::from(*piece).max(1)) {
         link.feed(octets);
         for _ in 0..10_000 {
-            let before = link.output().len() + link.peek().len();
+            let before = (link.output().len(), link.peek().len());
             match server.step(now, &mut link, true, Some(&mut drop)) {
                 Some(Event::Proof { .. } | Event::Response(_)) => {
                     server.admit(now, &mut link, false);
@@ -95,7 +95,7 @@ fuzz_target!(|input: &[u8]| {
                 Some(Event::Auth { .. }) => server.challenge(now, &mut link, "Zg=="),
                 Some(Event::Ended(_)) => ended = true,
                 Some(_) => {}
-                None if link.output().len() + link.peek().len() == before => break,
+                None if (link.output().len(), link.peek().len()) == before => break,
                 None => {}
             }
             let count = link.output().len();

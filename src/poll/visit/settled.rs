@@ -1,0 +1,103 @@
+//! Mails of a listing with which there is nothing to do: at most visits all of them.
+//!
+//! A mail that is listed as it was before needs no entry in the table: one bit for its row, and its
+//! octets in a sum. So a visit without news takes no memory for its listing, and sorts nothing.
+//! What is to be copied, is new, or is known in any other way gets its entry as ever.
+//!
+//! Where an entry of such a mail is wanted after all, the server is asked for its list once more,
+//! and each mail gets an entry: an id stands there twice (RFC 1939 §7), message-numbers do not
+//! rise, or sizes must be compared (see [`comparing`](super::comparing)).
+
+use hal::Medium;
+
+use crate::mailbox::{Habit, Lan};
+use crate::pop3::client::Request as Pop3Request;
+use crate::reconcile::{Key, Known, Slots};
+
+use super::remote::Client;
+use super::{Failure, Goal, Round, Run, State, Turn};
+
+/// What was left out of the table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Settled {
+    /// Mails are left out.
+    on: bool,
+    /// Entries of them are wanted after all.
+    wanted: bool,
+    /// The last message-number.
+    number: u32,
+    pub(super) count: usize,
+    /// Octets of them all, as the rows have them.
+    pub(super) octets: u64,
+}
+
+impl Run {
+    /// A listing begins. Only from a source that keeps what is fetched nothing is to be concluded
+    /// from what is listed.
+    pub(super) fn begin_listing<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
+        self.listed = 0;
+        self.settled = Settled {
+            on: matches!(self.client, Client::Pop3(_))
+                && self.goal == Goal::Poll
+                && self.source.habit == Habit::Keeps,
+            ..Settled::default()
+        };
+        round.tables.settled.fill(0);
+    }
+
+    /// Whether the mail listed with `number` and `key` needs no entry.
+    pub(super) fn is_settled<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+        number: u32,
+        key: Key,
+    ) -> bool {
+        if !self.settled.on {
+            return false;
+        }
+        self.settled.wanted |= number <= self.settled.number;
+        self.settled.number = number;
+        let known = round.mailbox.ledger().known(self.account);
+        let Some(slot) = known.first(key).filter(|&slot| known.next(slot).is_none()) else {
+            return false;
+        };
+        let mut settled = Slots::resume(round.tables.settled);
+        if settled.contains(slot) {
+            self.settled.wanted = true;
+        }
+        let row = round.mailbox.ledger().row(slot);
+        let row = row.filter(|row| row.lan == Lan::Unread && !row.lacks_copy());
+        let Some(row) = row else {
+            return false;
+        };
+        settled.insert(slot);
+        self.settled.count += 1;
+        self.settled.octets += u64::from(row.size);
+        true
+    }
+
+    /// Whether a whole listing must be asked for again, with an entry for each mail.
+    pub(super) fn wants_entries<M: Medium>(&self, round: &Round<'_, '_, '_, M>) -> bool {
+        let known = round.mailbox.ledger().known(self.account);
+        let entries = round.tables.listing.get(..self.listed).unwrap_or_default();
+        // Its copy was evicted between the two.
+        let twice = |key| {
+            let slot = known.first(key);
+            slot.is_some_and(|slot| Slots::holds(round.tables.settled, slot))
+        };
+        let wanted = self.settled.wanted || entries.iter().any(|entry| twice(entry.key));
+        wanted && self.settled.count > 0
+    }
+
+    /// Asks for it.
+    pub(super) fn list_again<M: Medium>(
+        &mut self,
+        round: &mut Round<'_, '_, '_, M>,
+    ) -> Result<Turn, Failure> {
+        log::debug!("visit: every entry of the listing is wanted");
+        self.begin_listing(round);
+        self.settled.on = false;
+        self.ask(round, Pop3Request::Uidl)?;
+        Ok(self.enter(State::Listing))
+    }
+}

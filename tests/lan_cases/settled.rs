@@ -1,0 +1,110 @@
+//! Mails that are listed as they were: they take no room, until one of them is odd.
+
+use ringmail::config::Config;
+use ringmail::poll::visit::{Failure, Goal};
+
+use super::support::desk::{Desk, Memory, WHOLE, formatted};
+use super::support::lan::{Held, Pop3, Server};
+use super::{call, config, desk, geometry, held, pop3};
+
+/// A good server that counts how often it was asked for its list, and may list backwards.
+struct Counting {
+    post: Pop3,
+    backwards: bool,
+    lists: u32,
+}
+
+impl Server for Counting {
+    fn greet(&mut self, out: &mut Vec<u8>) {
+        self.post.greet(out);
+    }
+
+    fn hear(&mut self, line: &str, out: &mut Vec<u8>) {
+        let mut said = Vec::new();
+        self.post.hear(line, &mut said);
+        if line == "UIDL" {
+            self.lists += 1;
+            if self.backwards {
+                let text = String::from_utf8(said).unwrap();
+                let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+                let last = lines.len() - 1;
+                lines[1..last].reverse();
+                said = lines.concat().into_bytes();
+            }
+        }
+        out.extend(said);
+    }
+}
+
+/// One visit; how often the list was asked for.
+fn lists(desk: &mut Desk<'_>, config: &Config, held: Vec<Held>, backwards: bool) -> u32 {
+    let mut server = Counting {
+        post: Pop3::new(held),
+        backwards,
+        lists: 0,
+    };
+    let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, WHOLE);
+    assert_eq!(visited.report.unwrap().failure, None);
+    server.lists
+}
+
+#[test]
+fn a_mailbox_ten_times_the_table_is_visited_when_few_are_new() {
+    let names: Vec<String> = (0..40).map(|n| format!("id{n}")).collect();
+    let mails: Vec<(usize, &str)> = names.iter().map(String::as_str).enumerate().collect();
+    let (mut memory, config) = (Memory::new(64).with_listing(4), config("pop3"));
+    desk(&mut memory, &formatted(&geometry()), |desk| {
+        pop3(desk, &config, &mails[..4]);
+        for known in 4..36 {
+            // One has come, and one has gone.
+            let now: Vec<(usize, &str)> = [&mails[..2], &mails[3..known + 1]].concat();
+            assert_eq!(lists(desk, &config, held(&now), false), 1);
+            let all: Vec<usize> = now.iter().map(|&(mail, _)| mail).collect();
+            assert_eq!(call(desk, &config, false), all);
+        }
+        assert_eq!(call(desk, &config, true).len(), 35);
+        // Taken ones are settled as well.
+        assert_eq!(lists(desk, &config, held(&mails[3..40]), false), 1);
+        assert_eq!(call(desk, &config, false), [36, 37, 38, 39]);
+        // Five new ones are too many for such a table: nothing is believed of that listing.
+        let new = [(50, "p"), (51, "q"), (52, "r"), (53, "s"), (54, "t")];
+        let mut server = Pop3::new(held(&[&mails[3..20], &new[..]].concat()));
+        let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, WHOLE);
+        let failure = visited.report.unwrap().failure;
+        assert_eq!(failure, Some(Failure::ListingTooLong { limit: 4 }));
+        assert_eq!(call(desk, &config, false), [36, 37, 38, 39]);
+    });
+}
+
+#[test]
+fn an_odd_listing_is_asked_for_once_more() {
+    let (mut memory, config) = (Memory::new(64), config("pop3"));
+    let mails = [(0, "a"), (1, "b"), (2, "c"), (3, "d")];
+    let image = desk(&mut memory, &formatted(&geometry()), |desk| {
+        pop3(desk, &config, &mails);
+        desk.settle();
+    });
+    let twice = [(0, "a"), (1, "b"), (2, "b"), (3, "d")];
+    let changed = [(0, "a"), (7, "b"), (2, "c"), (3, "d")];
+    let fewer = [(0, "a"), (3, "d")];
+    for (now, backwards, asked, offered) in [
+        (&mails[..], false, 1, &[0, 1, 2, 3][..]),
+        (&mails, true, 2, &[0, 1, 2, 3]),
+        (&fewer, false, 1, &[0, 3]),
+        (&fewer, true, 2, &[0, 3]),
+        // An id that stands there twice: the header tells which of the two it was.
+        (&twice, false, 2, &[0, 1, 2, 3]),
+        // An id that was given to another mail: only the octets of them all tell.
+        (&changed, false, 2, &[0, 3, 2, 7]),
+    ] {
+        desk(&mut memory, &image, |desk| {
+            let lists = lists(desk, &config, held(now), backwards);
+            assert_eq!(lists, asked, "{now:?} {backwards}");
+            let mut mails = call(desk, &config, false);
+            mails.sort_unstable();
+            let mut offered = offered.to_vec();
+            offered.sort_unstable();
+            assert_eq!(mails, offered, "{now:?} {backwards}");
+        });
+    }
+}

@@ -34,6 +34,8 @@ pub(super) struct Table<'a> {
     limit: u32,
     /// The first vacant slot below `used`.
     free: Option<u32>,
+    /// The users, one bit each, of whom two rows may have one key.
+    twins: u32,
     /// What days and calls of packed rows are read by.
     frame: Frame,
     /// The frame when the rows were last aged.
@@ -59,6 +61,7 @@ impl<'a> Table<'a> {
             used: 0,
             rows: 0,
             free: None,
+            twins: 0,
             frame: Frame::default(),
             aged: Frame::default(),
         }
@@ -71,7 +74,7 @@ impl<'a> Table<'a> {
         if self.used > 0 {
             self.heads.fill(NONE);
         }
-        (self.used, self.rows, self.free) = (0, 0, None);
+        (self.used, self.rows, self.free, self.twins) = (0, 0, None, 0);
         (self.frame, self.aged) = (Frame::default(), Frame::default());
     }
 
@@ -175,6 +178,18 @@ impl<'a> Table<'a> {
     /// How many rows there are, and how many there may be.
     pub(super) fn fill(&self) -> (u32, u32) {
         (self.rows, self.limit)
+    }
+
+    /// The slot of the only row of `user` with `key`; of several, none. It is found without a
+    /// search where it lies in `guess` and no two rows of this user ever had one key.
+    pub(super) fn only(&self, key: Key, user: u8, guess: u32) -> Option<u32> {
+        let packed = self.slot(guess);
+        let is_it = packed.is_taken() && packed.key() == key && packed.user() == user;
+        if is_it && self.twins & bit(user) == 0 {
+            return Some(guess);
+        }
+        let first = self.first(key, user)?;
+        self.next(first).is_none().then_some(first)
     }
 
     /// What days and calls of the rows are read by.
@@ -290,7 +305,11 @@ impl<'a> Table<'a> {
     /// Puts `slot` at the end of the chain of its key.
     fn link(&mut self, slot: u32) {
         let packed = self.slot(slot);
-        let home = self.home(packed.key(), packed.user());
+        let (key, user) = (packed.key(), packed.user());
+        let home = self.home(key, user);
+        if self.twins & bit(user) == 0 && self.first(key, user).is_some() {
+            self.twins |= bit(user);
+        }
         let first = match self.last(home) {
             Some(last) => {
                 let first = self.slot(last).link();
@@ -350,4 +369,11 @@ impl<'a> Table<'a> {
         }
         None
     }
+}
+
+const _: () = assert!(crate::config::USERS <= 32);
+
+/// The bit of a user.
+fn bit(user: u8) -> u32 {
+    1_u32.wrapping_shl(u32::from(user))
 }

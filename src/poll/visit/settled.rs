@@ -26,6 +26,8 @@ pub(super) struct Settled {
     wanted: bool,
     /// The last message-number.
     number: u32,
+    /// Behind the slot of the last mail that is known: there the next may lie.
+    next: u32,
     pub(super) count: usize,
     /// Octets of them all, as the rows have them.
     pub(super) octets: u64,
@@ -58,9 +60,10 @@ impl Run {
         self.settled.wanted |= number <= self.settled.number;
         self.settled.number = number;
         let known = round.mailbox.ledger().known(self.account);
-        let Some(slot) = known.first(key).filter(|&slot| known.next(slot).is_none()) else {
+        let Some(slot) = known.only(key, self.settled.next) else {
             return false;
         };
+        self.settled.next = slot + 1;
         let mut settled = Slots::resume(round.tables.settled);
         if settled.contains(slot) {
             self.settled.wanted = true;

@@ -25,6 +25,11 @@ class Caller:
         self._say(f"PASS {password}")
         self.count = int(self._say("STAT").split()[1])
 
+    def ids(self):
+        """Reads the unique-ids of all mails; octets."""
+        self._connection.sendall(b"UIDL\r\n")
+        return self._until(lambda answer: answer.endswith(END))
+
     def lockstep(self):
         """Reads every mail, one after the other; octets and seconds."""
         start, octets = time.monotonic(), 0

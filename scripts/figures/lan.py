@@ -115,7 +115,7 @@ def some_news(report, directory):
             ]
             for peer in peers:
                 peer.run()
-            ours, theirs = [], {peer.name: [] for peer in peers}
+            ours, least, theirs = [], [], {peer.name: [] for peer in peers}
             for round_ in range(ROUNDS):
                 for number in range(round_ * CHANGED, (round_ + 1) * CHANGED):
                     dovecot.drop(number)
@@ -125,6 +125,12 @@ def some_news(report, directory):
                 start = time.monotonic()
                 gateway.poll("alice")
                 ours.append(time.monotonic() - start)
+                # What of that is the server's: to log in, and to say what is there.
+                start = time.monotonic()
+                caller = Caller(dovecot.port, "alice", "alicepw")
+                caller.ids()
+                caller.quit()
+                least.append(time.monotonic() - start)
                 for peer in peers:
                     theirs[peer.name].append(peer.run().wall)
             if "10 copied" not in gateway.log[-1] or "10 read" not in gateway.log[-1]:
@@ -134,6 +140,9 @@ def some_news(report, directory):
         "lan: poll of 10,000 mails, 10 new and 10 gone, wall",
         1000 * statistics.median(ours), "ms",
         at_most=0.75 * min(walls.values()), peer=words(walls),
+    )
+    report.figure(
+        "lan: the same, login, UIDL and QUIT alone", 1000 * statistics.median(least), "ms"
     )
 
 

@@ -158,6 +158,26 @@ fn an_authority_of_ones_own_vouches_for_a_name() {
     }
 }
 
+#[test]
+fn an_authority_of_the_machine_vouches_for_a_name() {
+    let authority = Authority::new();
+    let identity = authority.sign(&["localhost"], ALWAYS);
+    let mails = plain_mails(74, 3);
+    for scheme in SCHEMES {
+        let dovecot = dovecot(Some(identity), &mails);
+        let lines = user(scheme, "localhost", door(&dovecot, scheme), "");
+        let gateway = Gateway::trusting(&authority.pem(), &lines);
+        assert_same(&offered(&gateway), &sent(&mails));
+        assert_logins(&dovecot, "TLS");
+    }
+    // Another machine does not know that authority.
+    let dovecot = dovecot(Some(identity), &mails);
+    let lines = user("pop3s", "localhost", dovecot.pop3s(), "");
+    let gateway = Gateway::trusting(&Authority::new().pem(), &lines);
+    let said = visit(&gateway);
+    assert!(said.contains("user alice pin "), "{said}");
+}
+
 /// The gateway says what is wrong, sends no password, and what it advises is obeyed: then it works.
 fn refused(dovecot: &Dovecot, identity: &Identity, scheme: &str, more: &str, words: &str) {
     let logins = |dovecot: &Dovecot| dovecot.log().matches(" Login: ").count();

@@ -13,6 +13,9 @@ use super::temp::{TempDir, free_address};
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ringmail");
 
+/// What the machine trusts, in the state directory; what it trusts anyway if there is none.
+const AUTHORITIES: &str = "authorities.pem";
+
 /// A running gateway, with its state directory.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -51,7 +54,17 @@ impl Gateway {
 
     /// The same with a ring of `size`.
     pub(crate) fn with_ring(size: &str, config: &str) -> Self {
+        Self::start_in(TempDir::new(), size, config)
+    }
+
+    /// The same on a machine that trusts the authorities in `pem`, and no others.
+    pub(crate) fn trusting(pem: &str, config: &str) -> Self {
         let dir = TempDir::new();
+        fs::write(dir.join(AUTHORITIES), pem).unwrap();
+        Self::start_in(dir, "4M", config)
+    }
+
+    fn start_in(dir: TempDir, size: &str, config: &str) -> Self {
         // Somebody else may take the port between our look and the gateway's.
         for _ in 0..5 {
             let phone = free_address();
@@ -169,6 +182,7 @@ impl Gateway {
 }
 
 fn start(dir: &TempDir) -> Guard {
+    let authorities = dir.join(AUTHORITIES);
     Guard::start(Path::new(PROGRAM), |command| {
         command
             .args(["run", "--board", "host", "--console", "none", "--config"])
@@ -179,6 +193,9 @@ fn start(dir: &TempDir) -> Guard {
                 "RUST_LOG",
                 std::env::var("RINGMAIL_LOG").unwrap_or_else(|_| String::from("info")),
             );
+        if authorities.exists() {
+            command.env("SSL_CERT_FILE", &authorities);
+        }
     })
 }
 

@@ -585,6 +585,7 @@ impl Run {
             Err(error) => return Err(Failure::Mailbox(error)),
         }
         let turn = match then {
+            Then::Look if self.wants_entries(round) => self.list_again(round)?,
             Then::Look => match self.doubts_sizes(round) {
                 true if self.settled.count > 0 => self.list_again(round)?,
                 true => self.ask_sizes(round, Purpose::Compare)?,

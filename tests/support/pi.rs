@@ -4,12 +4,13 @@
 //! word of its console, never a time.
 
 use core::net::SocketAddr;
+use core::ops::Range;
 use core::time::Duration;
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::UdpSocket;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
@@ -24,6 +25,8 @@ use super::temp::{TempDir, set_mode};
 
 /// The longest that an emulated Pi may take for one step: ten of them may be at work on one core.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// The entry of the second partition in a partition table.
+const ENTRY: Range<u64> = 462..478;
 /// The host, as the guest's network knows it.
 pub(crate) const HOST: &str = "10.0.2.2";
 
@@ -59,6 +62,9 @@ impl Card {
                 it.args(["-i", &boot, &format!("::{name}"), name]);
             });
         }
+        run_well("cp", dir.path(), |it| {
+            it.args(["--sparse=always", "card", "before"]);
+        });
         let kernel = run_well("gzip", dir.path(), |it| {
             it.args(["-dc", "kernel8.img"]);
         });
@@ -187,9 +193,11 @@ while kill -0 $!; do echo -ne 'hostname by-usb\\r' >&3; sleep 2; done
         self.dir.join(name).display().to_string()
     }
 
-    /// The store on it has no damage, as our program on this machine reads it.
+    /// The store on it has no damage, as our program on this machine reads it; and nothing was ever
+    /// written beside it, but for the one entry by which its partition took the rest of the card.
     pub(crate) fn is_sound(&self) {
         let card = File::open(self.dir.join("card")).unwrap();
+        let before = File::open(self.dir.join("before")).unwrap();
         let table = {
             let mut table = [0; 512];
             (&card).read_exact(&mut table).unwrap();
@@ -202,6 +210,20 @@ while kill -0 $!; do echo -ne 'hostname by-usb\\r' >&3; sleep 2; done
             256,
             "the ring took the rest of the card"
         );
+        let (mut at, ring) = (0, u64::from(start) * 512);
+        let (mut now, mut then) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+        while at < ring {
+            let count = usize::try_from((ring - at).min(1 << 20)).unwrap();
+            card.read_exact_at(&mut now[..count], at).unwrap();
+            before.read_exact_at(&mut then[..count], at).unwrap();
+            let differ = (at..)
+                .zip(now[..count].iter().zip(&then))
+                .filter(|(_, (now, then))| now != then);
+            for (at, _) in differ {
+                assert!(ENTRY.contains(&at), "octet {at} was written to");
+            }
+            at += count as u64;
+        }
         run_well("dd", self.dir.path(), |it| {
             it.args(["if=card", "of=ring", "bs=1M", "status=none", "conv=sparse"])
                 .arg(format!("skip={}", start / 2048));

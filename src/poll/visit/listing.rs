@@ -106,7 +106,7 @@ impl Run {
         round: &mut Round<'_, '_, '_, M>,
     ) -> Result<Turn, Failure> {
         self.count(round)?;
-        if self.wants_entries(round) {
+        if self.is_disordered() {
             return self.list_again(round);
         }
         self.judge(round);

@@ -5,8 +5,9 @@
 //! What is to be copied, is new, or is known in any other way gets its entry as ever.
 //!
 //! Where an entry of such a mail is wanted after all, the server is asked for its list once more,
-//! and each mail gets an entry: an id stands there twice (RFC 1939 §7), message-numbers do not
-//! rise, or sizes must be compared (see [`comparing`](super::comparing)).
+//! and each mail gets an entry: an id stands there twice (RFC 1939 §7), or sizes must be compared
+//! (see [`comparing`](super::comparing)). What has gone is written down before that; but not where
+//! message-numbers do not rise: then nobody can say yet that each stands there once.
 
 use hal::Medium;
 
@@ -22,8 +23,10 @@ use super::{Failure, Goal, Round, Run, State, Turn};
 pub(super) struct Settled {
     /// Mails are left out.
     on: bool,
-    /// Entries of them are wanted after all.
-    wanted: bool,
+    /// Message-numbers do not rise.
+    disordered: bool,
+    /// An id stands there twice.
+    doubled: bool,
     /// The last message-number.
     number: u32,
     /// Behind the slot of the last mail that is known: there the next may lie.
@@ -57,7 +60,7 @@ impl Run {
         if !self.settled.on {
             return false;
         }
-        self.settled.wanted |= number <= self.settled.number;
+        self.settled.disordered |= number <= self.settled.number;
         self.settled.number = number;
         let known = round.mailbox.ledger().known(self.account);
         let Some(slot) = known.only(key, self.settled.next) else {
@@ -66,7 +69,7 @@ impl Run {
         self.settled.next = slot + 1;
         let mut settled = Slots::resume(round.tables.settled);
         if settled.contains(slot) {
-            self.settled.wanted = true;
+            self.settled.doubled = true;
         }
         let row = round.mailbox.ledger().row(slot);
         let row = row.filter(|row| row.lan == Lan::Unread && !row.lacks_copy());
@@ -79,7 +82,12 @@ impl Run {
         true
     }
 
-    /// Whether a whole listing must be asked for again, with an entry for each mail.
+    /// Whether nothing of a listing may be believed before each mail has an entry.
+    pub(super) fn is_disordered(&self) -> bool {
+        self.settled.disordered && self.settled.count > 0
+    }
+
+    /// Whether each mail must have an entry before anything is looked at or copied.
     pub(super) fn wants_entries<M: Medium>(&self, round: &Round<'_, '_, '_, M>) -> bool {
         let known = round.mailbox.ledger().known(self.account);
         let entries = round.tables.listing.get(..self.listed).unwrap_or_default();
@@ -88,8 +96,8 @@ impl Run {
             let slot = known.first(key);
             slot.is_some_and(|slot| Slots::holds(round.tables.settled, slot))
         };
-        let wanted = self.settled.wanted || entries.iter().any(|entry| twice(entry.key));
-        wanted && self.settled.count > 0
+        self.settled.count > 0
+            && (self.settled.doubled || entries.iter().any(|entry| twice(entry.key)))
     }
 
     /// Asks for it.

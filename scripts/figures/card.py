@@ -1,6 +1,7 @@
 """The card: how large it is, and how soon it is ready in an emulated Raspberry Pi 3."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import systemd
 from .process import PATIENCE, cpu_seconds, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,15 +32,23 @@ def take(report):
     packed = IMAGE.with_suffix(".img.zst").stat().st_size / 2**20
     report.figure("idle: card, compressed", packed, "MiB", at_most=24)
     with tempfile.TemporaryDirectory(prefix="ringmail-bench-") as directory:
-        for start, (seconds, cpu) in zip(("first", "next"), ours(Path(directory))):
-            name = f"idle: emulated Pi 3, to ready, {start} start"
+        directory = Path(directory)
+        starts = ours(directory)
+        theirs = peers(directory)
+        for which, (seconds, cpu, _) in zip(("first", "next"), starts):
+            name = f"idle: emulated Pi 3, to ready, {which} start"
             report.figure(name, seconds, "s", at_most=8)
             # What of that is work: a machine with other work to do takes longer.
             report.figure(f"{name}, emulator's CPU", cpu, "s")
+        name = "idle: emulated Pi 3, to ready, over Debian with systemd"
+        if theirs is None:
+            report.skipped(name, "debootstrap, as root, and Debian's archive make the peer")
+        else:
+            report.figure(name, starts[1][0] / theirs, at_most=0.25, peer=f"{theirs:.1f} s")
 
 
 def ours(directory):
-    """Seconds to `ready`, and of CPU, for a new card and for the same one again."""
+    """Two starts, of a new card and of the same one again: see `start`."""
     card = directory / "card"
     shutil.copyfile(IMAGE, card)
     # The emulator wants a power of two.
@@ -54,18 +64,35 @@ def ours(directory):
     # This emulator takes the start of the Pi's watchdog for its end.
     line = (directory / "cmdline.txt").read_text().strip() + " ringmail.watchdog=off"
     ready = b"ready: "
-    return [start(directory, card, line, ready) for _ in range(2)]
+    ramdisk = directory / "initramfs.img"
+    return [start(directory, card, line, ramdisk, ready) for _ in range(2)]
 
 
-def start(directory, card, line, word):
-    """Seconds from the start of the emulator until its console says `word`, and of its CPU."""
+def peers(directory):
+    """Seconds for the peer to be ready, without those in which the kernel unpacks its RAM disk:
+    on a card it would not have one of that size. `None` if there is no peer."""
+    ramdisk = systemd.initramfs(directory)
+    if ramdisk is None:
+        return None
+    line = "console=ttyAMA0,115200 console=ttyS1,115200 systemd.show_status=false"
+    seconds, _, said = start(directory, directory / "card", line, ramdisk, b"ready:")
+    begins, ends = (
+        float(re.search(rb"\[ *([0-9.]+)\] " + words, said)[1])
+        for words in (b"Trying to unpack rootfs", b"Freeing initrd memory")
+    )
+    return seconds - (ends - begins)
+
+
+def start(directory, card, line, ramdisk, word):
+    """Seconds from the start of the emulator until its console says `word`; of its CPU; and all
+    that was said."""
     console = directory / "console"
     console.unlink(missing_ok=True)
     began = time.monotonic()
     machine = subprocess.Popen(
         ["qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=single"]
         + ["-kernel", directory / "kernel", "-dtb", directory / DTB, "-append", line]
-        + ["-initrd", directory / "initramfs.img", "-drive", f"file={card},format=raw,if=sd"]
+        + ["-initrd", ramdisk, "-drive", f"file={card},format=raw,if=sd"]
         + ["-display", "none", "-monitor", "none"]
         + ["-serial", "null", "-chardev", f"socket,id=console,path={console},server=on,wait=on"]
         + ["-serial", "chardev:console", "-netdev", "user,id=lan", "-device", "usb-net,netdev=lan"],
@@ -81,7 +108,7 @@ def start(directory, card, line, word):
                 if not octets:
                     raise RuntimeError(f"it ended, and had said: {said!r}")
                 said += octets
-        return time.monotonic() - began, cpu_seconds(machine.pid)
+        return time.monotonic() - began, cpu_seconds(machine.pid), said
     finally:
         machine.kill()
         machine.wait()

@@ -294,6 +294,7 @@ impl<B: Board> Office<'_, B> {
                 line.settled = true;
                 line.fault = None;
                 log::debug!("line {name}: waits for calls");
+                line.forget_caller();
             }
             hayes::Event::Ring { count, number } => {
                 line.number.clone_from(number);

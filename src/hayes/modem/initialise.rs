@@ -55,7 +55,10 @@ impl Modem {
                     self.options.modem != ModemKind::Auto
                 }
                 Need::Must | Need::Should => false,
-                Need::May | Need::Number | Need::Gsm => hurry,
+                Need::May | Need::Gsm => hurry,
+                // A modem that does not know them may take them for something else, and be busy
+                // with that for seconds.
+                Need::Number => hurry || self.asked_numbers,
                 Need::Owner => hurry || self.options.init.is_empty(),
             };
             if !skip {
@@ -168,6 +171,7 @@ impl Modem {
                     self.warn(Fault::Crippled);
                 }
                 if row.command == command::RESET {
+                    self.asked_numbers = false;
                     self.escape = command::PLUS;
                     let part = Part::Pause { attempt: 1 };
                     return self.enter(State::Initialising {
@@ -180,6 +184,10 @@ impl Modem {
             }
             Need::Owner if !accepted => self.warn(Fault::InitRefused),
             Need::Should | Need::May | Need::Number | Need::Owner | Need::Gsm => {}
+        }
+        if row.need == Need::Number {
+            let next = script.after(accepted).current();
+            self.asked_numbers = next.is_none_or(|row| row.need != Need::Number);
         }
         if row.command == command::SET_ESCAPE && accepted {
             self.escape = command::OWN_ESCAPE;

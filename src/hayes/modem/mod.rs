@@ -64,6 +64,8 @@ pub struct Modem {
     failures: u8,
     /// A refusal has been told of since the device was opened.
     warned: bool,
+    /// The modem was asked for callers' numbers since it was reset, and does what it can.
+    asked_numbers: bool,
     /// What the modem's escape character was set to.
     escape: u8,
     /// What is left of a line that was too long is thrown away up to its end.
@@ -161,6 +163,7 @@ impl Modem {
             events: Deque::new(),
             failures: 0,
             warned: false,
+            asked_numbers: false,
             escape: command::PLUS,
             skipping: false,
             found: ModemKind::Auto,

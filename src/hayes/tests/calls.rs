@@ -293,6 +293,45 @@ fn a_number_that_crosses_our_answer_is_told() {
 }
 
 #[test]
+fn a_modem_is_asked_for_numbers_once_after_each_reset() {
+    for (knows, asks) in [
+        ("", &["AT+VCID=?", "AT#CID=?", "AT+CLIP=?"][..]),
+        ("AT+VCID", &["AT+VCID=?", "AT+VCID=1"]),
+        ("AT#CID", &["AT+VCID=?", "AT#CID=?", "AT#CID=1"]),
+        (
+            "AT+CLIP",
+            &["AT+VCID=?", "AT#CID=?", "AT+CLIP=?", "AT+CLIP=1"],
+        ),
+    ] {
+        let answer = move |line: &str| {
+            let optional = line.contains("CID") || line.contains("CLIP");
+            let known = !optional || !knows.is_empty() && line.starts_with(knows);
+            match line {
+                "ATA" => "\r\nNO CARRIER\r\n".into(),
+                _ if known => "\r\nOK\r\n".into(),
+                _ => "\r\nERROR\r\n".to_owned(),
+            }
+        };
+        let mut bench = Bench::ready(Options::default(), Script::new(answer));
+        let asked = |bench: &mut Bench<Script>| -> Vec<String> {
+            let commands = core::mem::take(&mut bench.peer.commands);
+            let numbers = |line: &String| line.contains("CID") || line.contains("CLIP");
+            commands.into_iter().filter(numbers).collect()
+        };
+        assert_eq!(asked(&mut bench), asks);
+        // A call that comes to nothing, and what follows it, is no reset.
+        bench.peer.say("\r\nRING\r\n");
+        bench.run(60);
+        assert_eq!(bench.events().last(), Some(&Event::Ready));
+        assert_eq!(asked(&mut bench), [""; 0]);
+        bench.modem.line_closed(bench.now);
+        bench.run(60);
+        assert_eq!(bench.events().last(), Some(&Event::Ready));
+        assert_eq!(asked(&mut bench), asks);
+    }
+}
+
+#[test]
 fn edge_30_a_ring_during_the_hourly_check_is_not_lost() {
     for answer in [
         "\r\nRING\r\n\r\nOK\r\n",

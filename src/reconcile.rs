@@ -110,6 +110,7 @@ impl<'a> Slots<'a> {
 
     /// The set that `others` hold, of as many words.
     pub fn copied(words: &'a mut [u32], others: &[u32]) -> Self {
+        words.fill(0);
         for (word, other) in words.iter_mut().zip(others) {
             *word = *other;
         }
@@ -142,8 +143,9 @@ impl<'a> Slots<'a> {
     }
 }
 
-/// Judges every entry of a whole listing. Writes their verdicts and the set of matched slots,
-/// nothing else. `order` is scratch of at least as many words as entries, 2^20 at the most.
+/// Judges every entry of a whole listing. Writes their verdicts and puts their slots into the set
+/// of matched ones, nothing else; what is in the set already is listed as well, without an entry.
+/// `order` is scratch of at least as many words as entries, 2^20 at the most.
 ///
 /// Calling it again after the headers were looked at ends in a [`Plan`]: what could not be looked
 /// at by then (`looked` = true) counts as new.

@@ -16,6 +16,8 @@ pub struct Account {
     pub sizes: Sizes,
     /// What its `TOP` is known to bring whole. Not written down either.
     pub reach: Reach,
+    /// Its lists are such that each of their entries is wanted. Not written down either.
+    pub odd_lists: bool,
     /// Mails of it that visits fail over. Not written down either.
     pub stumbles: Stumbles,
 }

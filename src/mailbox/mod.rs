@@ -196,6 +196,14 @@ impl<'a, M: Medium> Mailbox<'a, M> {
         }
     }
 
+    /// Remembers, until the end of this program, that `user`'s source lists ids twice, or out of
+    /// order, or not a second time.
+    pub fn note_odd_lists(&mut self, user: u8) {
+        if let Some(account) = self.ledger.account_mut(user) {
+            account.odd_lists = true;
+        }
+    }
+
     /// Mails of `user`'s source that visits fail over, remembered until the end of this program.
     pub fn stumbles_mut(&mut self, user: u8) -> Option<&mut Stumbles> {
         self.ledger

@@ -8,7 +8,8 @@
 //! head --> last row of the chain --> first --> second --> ... --> last
 //! ```
 //!
-//! A chain is a ring, and its head names the last: so a row is put in at the end at once, rows of
+//! A chain is a ring, and its head names the last: so a row is put in at the end at once (after a look
+//! for a first one of its key, as long as this user has no two of any), rows of
 //! equal keys are found in the order they came, and taken out in that order at once, however many
 //! there are. Vacant slots below the highest in use are chained both ways.
 

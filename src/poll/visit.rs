@@ -5,6 +5,7 @@
 //!                   \ STLS -> Securing: TLS, and Login anew
 //!      or LIST, TOP n 0               where there are no unique-ids
 //!   -> Absent -> Present -> Settling   what the listing says is written and durable: `Current`
+//!   -> Listing: UIDL once more         where every entry is wanted after all: see `settled`
 //!   -> Looking: TOP n 0, LIST -> Absent ..  are new ids old mails under other names?
 //!   -> Sizing: LIST -> Entering        mails that will not be copied get their rows
 //!   -> Copying: TOP n 99999999         the others get theirs with their copies
@@ -118,7 +119,7 @@ pub struct Visit<'a> {
     run: Option<Run>,
 }
 
-/// Lent memory: as many entries as a listing may have, and a bit for each row.
+/// Lent memory: as many entries as a listing may have, and two bits for each row.
 #[derive(Debug)]
 pub struct Tables<'a> {
     /// The listing.
@@ -426,6 +427,9 @@ impl<'a> Visit<'a> {
         }
         if let State::Copying(copying) = &mut run.state {
             copying.abandon(mailbox);
+        }
+        if run.lists_again() {
+            mailbox.note_odd_lists(run.account);
         }
         if run.report.copied > 0 || run.report.uncopied > 0 {
             mailbox.commit();

@@ -11,6 +11,8 @@ use super::{call, config, desk, geometry, held, pop3};
 struct Counting {
     post: Pop3,
     backwards: bool,
+    /// It lists no second time, and does not say that it lists at all.
+    once: bool,
     lists: u32,
 }
 
@@ -22,9 +24,14 @@ impl Server for Counting {
     fn hear(&mut self, line: &str, out: &mut Vec<u8>) {
         let mut said = Vec::new();
         self.post.hear(line, &mut said);
+        if line == "CAPA" && self.once {
+            said = b"+OK\r\nUSER\r\nTOP\r\n.\r\n".to_vec();
+        }
         if line == "UIDL" {
             self.lists += 1;
-            if self.backwards {
+            if self.once && self.lists > 1 {
+                said = b"-ERR once is enough\r\n".to_vec();
+            } else if self.backwards {
                 let text = String::from_utf8(said).unwrap();
                 let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
                 let last = lines.len() - 1;
@@ -41,6 +48,7 @@ fn lists(desk: &mut Desk<'_>, config: &Config, held: Vec<Held>, backwards: bool)
     let mut server = Counting {
         post: Pop3::new(held),
         backwards,
+        once: false,
         lists: 0,
     };
     let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, WHOLE);
@@ -49,10 +57,10 @@ fn lists(desk: &mut Desk<'_>, config: &Config, held: Vec<Held>, backwards: bool)
 }
 
 #[test]
-fn a_mailbox_ten_times_the_table_is_visited_when_few_are_new() {
+fn known_mails_take_no_entry() {
     let names: Vec<String> = (0..40).map(|n| format!("id{n}")).collect();
     let mails: Vec<(usize, &str)> = names.iter().map(String::as_str).enumerate().collect();
-    let (mut memory, config) = (Memory::new(64).with_listing(4), config("pop3"));
+    let (mut memory, config) = (Memory::new(64), config("pop3"));
     desk(&mut memory, &formatted(&geometry()), |desk| {
         pop3(desk, &config, &mails[..4]);
         for known in 4..36 {
@@ -66,13 +74,25 @@ fn a_mailbox_ten_times_the_table_is_visited_when_few_are_new() {
         // Taken ones are settled as well.
         assert_eq!(lists(desk, &config, held(&mails[3..40]), false), 1);
         assert_eq!(call(desk, &config, false), [36, 37, 38, 39]);
-        // Five new ones are too many for such a table: nothing is believed of that listing.
-        let new = [(50, "p"), (51, "q"), (52, "r"), (53, "s"), (54, "t")];
-        let mut server = Pop3::new(held(&[&mails[3..20], &new[..]].concat()));
+    });
+    // The table was never used beyond its first four entries.
+    assert_eq!(memory.entries_used(), 4);
+}
+
+#[test]
+fn a_listing_longer_than_the_table_is_refused_though_all_is_known() {
+    let mails = [(0, "a"), (1, "b"), (2, "c"), (3, "d")];
+    let config = config("pop3");
+    let image = desk(&mut Memory::new(64), &formatted(&geometry()), |desk| {
+        pop3(desk, &config, &mails);
+        desk.settle();
+    });
+    desk(&mut Memory::new(64).with_listing(3), &image, |desk| {
+        let mut server = Pop3::new(held(&mails));
         let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, WHOLE);
         let failure = visited.report.unwrap().failure;
-        assert_eq!(failure, Some(Failure::ListingTooLong { limit: 4 }));
-        assert_eq!(call(desk, &config, false), [36, 37, 38, 39]);
+        assert_eq!(failure, Some(Failure::ListingTooLong { limit: 3 }));
+        assert_eq!(call(desk, &config, false), [0, 1, 2, 3]);
     });
 }
 
@@ -107,4 +127,41 @@ fn an_odd_listing_is_asked_for_once_more() {
             assert_eq!(mails, offered, "{now:?} {backwards}");
         });
     }
+}
+
+#[test]
+fn what_is_odd_is_asked_for_twice_in_one_visit_only() {
+    let (mut memory, config) = (Memory::new(64), config("pop3"));
+    let mails = [(0, "a"), (1, "b"), (2, "c"), (3, "d")];
+    desk(&mut memory, &formatted(&geometry()), |desk| {
+        pop3(desk, &config, &mails);
+        assert_eq!(lists(desk, &config, held(&mails), true), 2);
+        assert_eq!(lists(desk, &config, held(&mails), true), 1);
+        assert_eq!(call(desk, &config, false), [0, 1, 2, 3]);
+    });
+}
+
+#[test]
+fn a_server_that_lists_once_is_not_taken_for_one_without_unique_ids() {
+    let (mut memory, config) = (Memory::new(64), config("pop3"));
+    let mails = [(0, "a"), (1, "b"), (2, "c"), (3, "d")];
+    let doubled = [(0, "a"), (1, "b"), (2, "b"), (4, "e")];
+    desk(&mut memory, &formatted(&geometry()), |desk| {
+        pop3(desk, &config, &mails);
+        for visit in 0..3 {
+            let mut server = Counting {
+                post: Pop3::new(held(&doubled)),
+                backwards: false,
+                once: true,
+                lists: 0,
+            };
+            let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, WHOLE);
+            let failure = visited.report.unwrap().failure;
+            assert_eq!(failure.is_some(), visit == 0, "{failure:?}");
+        }
+        // What has gone has gone, what is new is there, and nothing is there twice.
+        assert_eq!(call(desk, &config, true), [0, 1, 2, 4]);
+        pop3(desk, &config, &doubled);
+        assert_eq!(call(desk, &config, true), [0; 0]);
+    });
 }

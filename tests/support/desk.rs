@@ -142,6 +142,13 @@ impl Memory {
         self
     }
 
+    /// How many entries of the listing were ever written to.
+    pub(crate) fn entries_used(&self) -> usize {
+        let vacant = Listed::new(Key(0), 0);
+        let last = self.listing.iter().rposition(|entry| *entry != vacant);
+        last.map_or(0, |at| at + 1)
+    }
+
     /// Power is on, until `body` ends; gives the medium back as it is then.
     pub(crate) fn power<R>(
         &mut self,

@@ -58,6 +58,9 @@ impl Run {
             }) => {
                 let id = self.piece.get(..length).unwrap_or_default();
                 let key = round.mailbox.key(id);
+                if self.listed + self.settled.count >= limit {
+                    return Err(Failure::ListingTooLong { limit });
+                }
                 if self.is_settled(round, number, key) {
                     return Ok(Turn::Again);
                 }
@@ -82,7 +85,7 @@ impl Run {
                 kind: remote::Kind::Pop3(Kind::Uidl),
                 code: None,
                 ..
-            }) if !self.capabilities.uidl => self.list_by_headers(round),
+            }) if !self.capabilities.uidl && !self.lists_again() => self.list_by_headers(round),
             Some(remote::Reply::Size { number, octets }) if self.naming.by_headers => {
                 let Some(entry) = round.tables.listing.get_mut(self.listed) else {
                     return Err(Failure::ListingTooLong { limit });

@@ -7,7 +7,8 @@
 //! Where an entry of such a mail is wanted after all, the server is asked for its list once more,
 //! and each mail gets an entry: an id stands there twice (RFC 1939 §7), or sizes must be compared
 //! (see [`comparing`](super::comparing)). What has gone is written down before that; but not where
-//! message-numbers do not rise: then nobody can say yet that each stands there once.
+//! message-numbers do not rise: then nobody can say yet that each stands there once. A source whose
+//! lists are so, or that does not list twice in a session, is not asked twice again.
 
 use hal::Medium;
 
@@ -27,6 +28,8 @@ pub(super) struct Settled {
     disordered: bool,
     /// An id stands there twice.
     doubled: bool,
+    /// This is the second list of the session.
+    again: bool,
     /// The last message-number.
     number: u32,
     /// Behind the slot of the last mail that is known: there the next may lie.
@@ -40,11 +43,14 @@ impl Run {
     /// A listing begins. Only from a source that keeps what is fetched nothing is to be concluded
     /// from what is listed.
     pub(super) fn begin_listing<M: Medium>(&mut self, round: &mut Round<'_, '_, '_, M>) {
+        let account = round.mailbox.ledger().account(self.account);
+        let odd = account.is_some_and(|account| account.odd_lists);
         self.listed = 0;
         self.settled = Settled {
             on: matches!(self.client, Client::Pop3(_))
                 && self.goal == Goal::Poll
-                && self.source.habit == Habit::Keeps,
+                && self.source.habit == Habit::Keeps
+                && !odd,
             ..Settled::default()
         };
         round.tables.settled.fill(0);
@@ -68,15 +74,17 @@ impl Run {
         };
         self.settled.next = slot + 1;
         let mut settled = Slots::resume(round.tables.settled);
-        if settled.contains(slot) {
-            self.settled.doubled = true;
-        }
+        self.settled.doubled |= settled.contains(slot);
         let row = round.mailbox.ledger().row(slot);
         let row = row.filter(|row| row.lan == Lan::Unread && !row.lacks_copy());
         let Some(row) = row else {
             return false;
         };
         settled.insert(slot);
+        if !settled.contains(slot) {
+            // The set is too small for it.
+            return false;
+        }
         self.settled.count += 1;
         self.settled.octets += u64::from(row.size);
         true
@@ -91,7 +99,7 @@ impl Run {
     pub(super) fn wants_entries<M: Medium>(&self, round: &Round<'_, '_, '_, M>) -> bool {
         let known = round.mailbox.ledger().known(self.account);
         let entries = round.tables.listing.get(..self.listed).unwrap_or_default();
-        // Its copy was evicted between the two.
+        // It was taken between the two, and had no copy before.
         let twice = |key| {
             let slot = known.first(key);
             slot.is_some_and(|slot| Slots::holds(round.tables.settled, slot))
@@ -100,14 +108,23 @@ impl Run {
             && (self.settled.doubled || entries.iter().any(|entry| twice(entry.key)))
     }
 
+    /// Whether this session was asked for its list a second time.
+    pub(super) fn lists_again(&self) -> bool {
+        self.settled.again
+    }
+
     /// Asks for it.
     pub(super) fn list_again<M: Medium>(
         &mut self,
         round: &mut Round<'_, '_, '_, M>,
     ) -> Result<Turn, Failure> {
         log::debug!("visit: every entry of the listing is wanted");
+        if self.settled.doubled || self.settled.disordered {
+            round.mailbox.note_odd_lists(self.account);
+        }
         self.begin_listing(round);
-        self.settled.on = false;
+        (self.settled.on, self.settled.again) = (false, true);
+        self.excess = None;
         self.ask(round, Pop3Request::Uidl)?;
         Ok(self.enter(State::Listing))
     }

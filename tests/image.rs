@@ -12,7 +12,8 @@
 //! out. Every step waits for a word of the console or of the caller's, none for a time. The modem is
 //! never unplugged here, since this emulator's USB host does not survive that: see `carrier.rs`.
 //!
-//! `RINGMAIL_BOOTS=20` pulls the plug so many times; `RINGMAIL_SEED=n` pulls it at other moments.
+//! The plug is pulled at each kind of moment once, and then at random: `RINGMAIL_BOOTS=20` pulls it
+//! so many times, `RINGMAIL_SEED=n` at other moments.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,8 +36,8 @@ use support::pi::{Card, HOST, Pi, time_server};
 use support::pop3::Session;
 use support::post::Post;
 
-/// Plugs pulled, unless `RINGMAIL_BOOTS` says otherwise.
-const BOOTS: u64 = 1;
+/// Plugs pulled, unless `RINGMAIL_BOOTS` says otherwise: one of each kind.
+const BOOTS: u64 = MOMENTS.len() as u64;
 
 #[test]
 #[ignore = "scripts/test-image builds the image and runs this"]
@@ -70,7 +71,11 @@ user alice poll at-login 60s
     let mut random = Random(knob("RINGMAIL_SEED").unwrap_or(1));
     for boot in 0..knob("RINGMAIL_BOOTS").unwrap_or(BOOTS) {
         mails.arrive();
-        let moment = Moment::draw(&mut random);
+        let kind = match boot {
+            0..BOOTS => boot,
+            _ => random.below(BOOTS),
+        };
+        let moment = MOMENTS[kind as usize];
         eprintln!("plug {boot}: {moment:?}");
         pull_the_plug(pi, moment, &mut mails, &mut random);
         pi = card.start();
@@ -119,18 +124,13 @@ enum Moment {
     Taken,
 }
 
-impl Moment {
-    fn draw(random: &mut Random) -> Self {
-        let moments = [
-            Self::Taken,
-            Self::Quitting,
-            Self::Visiting,
-            Self::Sending,
-            Self::Starting,
-        ];
-        moments[random.below(moments.len() as u64) as usize]
-    }
-}
+const MOMENTS: [Moment; 5] = [
+    Moment::Taken,
+    Moment::Quitting,
+    Moment::Visiting,
+    Moment::Sending,
+    Moment::Starting,
+];
 
 /// Ends the emulator without warning at `moment`, and some milliseconds.
 fn pull_the_plug(mut pi: Pi<'_>, moment: Moment, mails: &mut Mails<'_>, random: &mut Random) {

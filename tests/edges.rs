@@ -11,6 +11,7 @@
 )]
 
 mod support {
+    pub(crate) mod cases;
     pub(crate) mod dialler;
     pub(crate) mod world;
 }
@@ -20,11 +21,9 @@ use std::rc::Rc;
 
 use hal::sim::line::{By, Caller, CutAfter, Line, Phase, Toward};
 use hal::{Duration, Instant, Wall};
+use support::cases::{Tests, assert_are_there};
 use support::dialler::{Plan, Record, take_all};
 use support::world::{House, Running, id_of, mail};
-
-/// Files and functions.
-type Tests = &'static [(&'static str, &'static str)];
 
 /// Number, what happens, and where the tests are: file and function.
 const CASES: &[(u8, &str, Tests)] = &[
@@ -372,17 +371,8 @@ const HERE: &str = "tests/edges.rs";
 fn every_case_has_tests_that_are_there() {
     let numbers: Vec<u8> = CASES.iter().map(|(number, _, _)| *number).collect();
     assert_eq!(numbers, (1..=38).collect::<Vec<u8>>());
-    for (number, what, tests) in CASES {
-        assert!(!tests.is_empty() && !what.is_empty());
-        for (file, name) in *tests {
-            let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
-            let text = std::fs::read_to_string(path).unwrap();
-            let at = text.find(&format!("fn {name}()"));
-            let at = at.unwrap_or_else(|| panic!("case {number}: no {name} in {file}"));
-            let before = text[..at].trim_end().lines().rev().take(4);
-            let is_test = before.into_iter().any(|line| line.trim() == "#[test]");
-            assert!(is_test, "case {number}: {name} is no test");
-        }
+    for (_, what, tests) in CASES {
+        assert_are_there(what, tests);
     }
 }
 

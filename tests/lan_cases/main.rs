@@ -18,6 +18,7 @@ mod streaming;
 
 #[path = "../support"]
 mod support {
+    pub(crate) mod cases;
     pub(crate) mod desk;
     pub(crate) mod lan;
 }
@@ -28,11 +29,12 @@ use hal::sim::SimMedium;
 use ringmail::config::Config;
 use ringmail::mailbox::View;
 use ringmail::store::Geometry;
+use support::cases::{Tests, assert_are_there};
 use support::desk::{Desk, Memory, body, formatted, users};
 use support::lan::{Held, Pop3, Server};
 
 /// What happens, and where the tests are: file and function.
-const CASES: &[(&str, &[(&str, &str)])] = &[
+const CASES: &[(&str, Tests)] = &[
     (
         "a listing cut at every octet",
         &[(SENTENCES, "sentence_2_1_a_visit_cut_at_every_octet")],
@@ -231,6 +233,27 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
         &[(IMAP, "an_imap_visit_cut_at_every_octet")],
     ),
     (
+        "a long listing of which little is new",
+        &[
+            (SETTLED, "known_mails_take_no_entry"),
+            (
+                SETTLED,
+                "a_listing_longer_than_the_table_is_refused_though_all_is_known",
+            ),
+        ],
+    ),
+    (
+        "numbers that do not rise, and known ids that stand there twice",
+        &[
+            (SETTLED, "an_odd_listing_is_asked_for_once_more"),
+            (SETTLED, "what_is_odd_is_asked_for_twice_in_one_visit_only"),
+            (
+                SETTLED,
+                "a_server_that_lists_once_is_not_taken_for_one_without_unique_ids",
+            ),
+        ],
+    ),
+    (
         "IMAP: a mail comes while it is listed",
         &[(IMAP, "an_imap_mailbox_that_grows_is_listed_anew")],
     ),
@@ -264,6 +287,7 @@ const SENTENCES: &str = "tests/sentences.rs";
 const MODEL: &str = "tests/model.rs";
 const RECONCILE: &str = "src/reconcile.rs";
 const CLIENT: &str = "src/pop3/client/tests.rs";
+const SETTLED: &str = "tests/lan_cases/settled.rs";
 const HERE: &str = "tests/lan_cases/main.rs";
 const HEADERS: &str = "tests/lan_cases/headers.rs";
 const STREAMING: &str = "tests/lan_cases/streaming.rs";
@@ -273,16 +297,7 @@ const IMAP: &str = "tests/lan_cases/imap.rs";
 #[test]
 fn every_case_has_tests_that_are_there() {
     for (what, tests) in CASES {
-        assert!(!tests.is_empty());
-        for (file, name) in *tests {
-            let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
-            let text = std::fs::read_to_string(path).unwrap();
-            let at = text.find(&format!("fn {name}()"));
-            let at = at.unwrap_or_else(|| panic!("{what}: no {name} in {file}"));
-            let before = text[..at].trim_end().lines().rev().take(4);
-            let is_test = before.into_iter().any(|line| line.trim() == "#[test]");
-            assert!(is_test, "{what}: {name} is no test");
-        }
+        assert_are_there(what, tests);
     }
 }
 

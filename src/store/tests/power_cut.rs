@@ -275,30 +275,42 @@ pub(super) fn an_item_that_a_mount_passed_over_does_not_become_whole_later() {
             ..Effort::ordinary()
         });
         let base = formatted(&geometry).with_slow_sync(1);
-        let life = sweep.session(&base, Ledger::default(), &first);
-        let mut replay = Replay::new(&base, &life, 64);
         let mut second_cuts = 0;
-        while replay.step() {
-            let truth = truth(&life.marks, replay.at);
-            let mut images = Vec::new();
-            sweep.tears(&replay, false, |_, image| images.push(image.to_vec()));
-            for image in images {
-                let Some(found) = sweep.strict(&image, &life, &truth, 1) else {
-                    continue;
-                };
+        after_every_cut(&mut sweep, &base, &first, |sweep, next, found| {
+            let next_life = sweep.session(next, found, &second);
+            let mut replay = Replay::new(next, &next_life, 64);
+            while replay.step() {
+                let truth = truth(&next_life.marks, replay.at);
+                sweep.tears(&replay, false, |sweep, image| {
+                    sweep.strict(image, &next_life, &truth, 2);
+                    second_cuts += 1;
+                });
+            }
+        });
+        assert!(second_cuts > 40, "{second_cuts}");
+    }
+}
+
+/// Plays `script` on `base`, cuts the power at every point of it, and hands over what each cut has
+/// left: the medium, and what a mount finds on it.
+fn after_every_cut(
+    sweep: &mut Sweep,
+    base: &SimMedium,
+    script: &[Action],
+    mut then: impl FnMut(&mut Sweep, &SimMedium, Ledger),
+) {
+    let life = sweep.session(base, Ledger::default(), script);
+    let mut replay = Replay::new(base, &life, 64);
+    while replay.step() {
+        let truth = truth(&life.marks, replay.at);
+        let mut images = Vec::new();
+        sweep.tears(&replay, false, |_, image| images.push(image.to_vec()));
+        for image in images {
+            if let Some(found) = sweep.strict(&image, &life, &truth, 1) {
                 let next = SimMedium::from_image(image).with_slow_sync(1);
-                let next_life = sweep.session(&next, found, &second);
-                let mut replay = Replay::new(&next, &next_life, 64);
-                while replay.step() {
-                    let truth = super::truth(&next_life.marks, replay.at);
-                    sweep.tears(&replay, false, |sweep, image| {
-                        sweep.strict(image, &next_life, &truth, 2);
-                        second_cuts += 1;
-                    });
-                }
+                then(sweep, &next, found);
             }
         }
-        assert!(second_cuts > 40, "{second_cuts}");
     }
 }
 
@@ -314,22 +326,11 @@ pub(super) fn a_copy_behind_the_end_of_the_ring_is_none() {
             ..Effort::ordinary()
         });
         let script = [Store(vec![(0, 60), (1, length)]), Commit, Step, Step];
-        let life = sweep.session(&base, Ledger::default(), &script);
-        let mut replay = Replay::new(&base, &life, 64);
-        while replay.step() {
-            let truth = truth(&life.marks, replay.at);
-            let mut images = Vec::new();
-            sweep.tears(&replay, false, |_, image| images.push(image.to_vec()));
-            for image in images {
-                let Some(found) = sweep.strict(&image, &life, &truth, 1) else {
-                    continue;
-                };
-                let next = SimMedium::from_image(image).with_slow_sync(1);
-                // The session itself looks whether what was whole at its mount stays so.
-                sweep.session(&next, found, &[Store(vec![(2, 200)])]);
-                second_lives += 1;
-            }
-        }
+        after_every_cut(&mut sweep, &base, &script, |sweep, next, found| {
+            // The session itself looks whether what was whole at its mount stays so.
+            sweep.session(next, found, &[Store(vec![(2, 200)])]);
+            second_lives += 1;
+        });
     }
     assert!(second_lives > 1000, "{second_lives}");
 }

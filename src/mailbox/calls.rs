@@ -54,6 +54,49 @@ pub struct CallRecord {
     pub reason: u8,
 }
 
+/// A record as it was written before it had the octets of what was sent. Frozen, and only read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRecordV1 {
+    serial: u32,
+    number: u32,
+    minute: u32,
+    lasted: u32,
+    speed: u32,
+    protocol: u8,
+    caller: [u8; CALLER_OCTETS],
+    user: u8,
+    offered: u32,
+    offered_octets: u32,
+    sent: u32,
+    deleted: u32,
+    octets: u32,
+    reason: u8,
+}
+
+impl From<CallRecordV1> for CallRecord {
+    /// The octets of the mails sent were not kept: those to the caller in all come near.
+    fn from(old: CallRecordV1) -> Self {
+        let sent_octets = if old.sent == 0 { 0 } else { old.octets };
+        Self {
+            serial: old.serial,
+            number: old.number,
+            minute: old.minute,
+            lasted: old.lasted,
+            speed: old.speed,
+            protocol: old.protocol,
+            caller: old.caller,
+            user: old.user,
+            offered: old.offered,
+            offered_octets: old.offered_octets,
+            sent: old.sent,
+            sent_octets: sent_octets.min(old.offered_octets),
+            deleted: old.deleted,
+            octets: old.octets,
+            reason: old.reason,
+        }
+    }
+}
+
 impl CallRecord {
     /// An empty place: all zeros.
     pub const EMPTY: Self = Self {

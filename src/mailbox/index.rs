@@ -15,7 +15,7 @@ use crate::reconcile::Key;
 use crate::store::Place;
 
 use super::account::{Habit, SourceRecord};
-use super::calls::{CallRecord, RECORD_OCTETS};
+use super::calls::{CallRecord, CallRecordV1, RECORD_OCTETS};
 use super::failures::COUNTERS;
 use super::ledger::Ledger;
 use super::row::{Lan, Row, Taken};
@@ -53,10 +53,12 @@ pub enum Entry<'a> {
     Source(u8, u64, bool, u8),
     /// Counters: the next UID, the latest call, the newest day.
     Counters(u32, u32, u16),
-    /// A call that has ended.
-    Call(CallRecord),
+    /// A call that has ended, in the first form: read, but not written any more.
+    CallV1(CallRecordV1),
     /// A counter of failed logins, and the mark of its count.
     Failures(u8, u8),
+    /// A call that has ended.
+    Call(CallRecord),
 }
 
 /// A row, frozen: with its slot at most [`ROW_OCTETS`], and 37 as most rows are. Hashes are arrays,
@@ -145,6 +147,7 @@ impl<'a> Entry<'a> {
                 ledger.raise_calls(calls);
                 ledger.raise_day(today);
             }
+            Self::CallV1(record) => ledger.log_mut().put(record.into()),
             Self::Call(record) => ledger.log_mut().put(record),
             Self::Failures(counter, mark) => ledger.failures_mut().set_mark(counter, mark),
         }
@@ -483,7 +486,7 @@ mod tests {
                     octets: 8,
                     reason: 9,
                 }),
-                b"\x0a\x01\xac\x02\x02\x03\x04\x12+4930123\0\0\0\0\0\0\0\0\xff\x05\x0a\x06\x0b\x07\x08\x09",
+                b"\x0c\x01\xac\x02\x02\x03\x04\x12+4930123\0\0\0\0\0\0\0\0\xff\x05\x0a\x06\x0b\x07\x08\x09",
             ),
             (Entry::Failures(3, 16), &[11, 3, 16]),
         ];
@@ -492,6 +495,34 @@ mod tests {
             assert_eq!(entry.write(&mut out).as_deref(), Some(octets), "{entry:?}");
             assert_eq!(Entry::read(octets), Ok((entry, &[][..])));
         }
+    }
+
+    /// What the first form of a call's record held is still read.
+    #[test]
+    fn a_call_of_the_first_form_is_read() {
+        let octets =
+            b"\x0a\x01\xac\x02\x02\x03\x04\x12+4930123\0\0\0\0\0\0\0\0\xff\x05\x0a\x06\x07\x08\x09";
+        let (Entry::CallV1(old), rest) = Entry::read(octets).unwrap() else {
+            panic!("another entry");
+        };
+        let expected = CallRecord {
+            serial: 1,
+            number: 300,
+            minute: 2,
+            lasted: 3,
+            speed: 4,
+            protocol: 18,
+            caller: *b"+4930123\0\0\0\0\0\0\0\0",
+            user: 255,
+            offered: 5,
+            offered_octets: 10,
+            sent: 6,
+            sent_octets: 8,
+            deleted: 7,
+            octets: 8,
+            reason: 9,
+        };
+        assert_eq!((CallRecord::from(old), rest), (expected, &[][..]));
     }
 
     #[test]

@@ -117,15 +117,17 @@ impl Ringing {
         if !options.distinctive.is_empty() && self.style.as_ref() != Some(&options.distinctive) {
             return Verdict::Refuse;
         }
-        let among = |list: &[Number]| {
-            let number = self.number.as_ref();
-            number.is_some_and(|number| list.iter().any(|entry| caller_id::same(entry, number)))
-        };
+        let among = |list| self.number.as_ref().is_some_and(|it| is_among(list, it));
         if among(&options.deny) || (!options.allow.is_empty() && !among(&options.allow)) {
             return Verdict::Refuse;
         }
         Verdict::Answer
     }
+}
+
+/// Whether `list` names `number`.
+pub(super) fn is_among(list: &[Number], number: &Number) -> bool {
+    list.iter().any(|entry| caller_id::same(entry, number))
 }
 
 #[cfg(test)]

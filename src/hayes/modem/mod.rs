@@ -18,7 +18,7 @@ use heapless::Deque;
 
 use super::command::{self, Script};
 use super::result::{self, Connect, ResultCode};
-use super::ringing::{Ringing, Verdict};
+use super::ringing::{Ringing, Verdict, is_among};
 use super::watch::Watch;
 use super::{Event, Failure, Fault, Loss, Number, Options, Protocol, Status};
 use crate::config::{Carrier, ModemKind};
@@ -66,6 +66,8 @@ pub struct Modem {
     warned: bool,
     /// The modem was asked for callers' numbers since it was reset, and does what it can.
     asked_numbers: bool,
+    /// The call that is answered is so by the operator's word.
+    forced: bool,
     /// What the modem's escape character was set to.
     escape: u8,
     /// What is left of a line that was too long is thrown away up to its end.
@@ -164,6 +166,7 @@ impl Modem {
             failures: 0,
             warned: false,
             asked_numbers: false,
+            forced: false,
             escape: command::PLUS,
             skipping: false,
             found: ModemKind::Auto,
@@ -474,7 +477,14 @@ impl Modem {
                 self.end_call(now, false);
             }
             // It comes after the first ring in many countries, and crosses our ATA.
-            ResultCode::Number(number) => self.tell(Event::Number(number)),
+            ResultCode::Number(number) => {
+                if !self.forced && is_among(&self.options.deny, &number) {
+                    let number = Some(number);
+                    self.tell(Event::Refused { number });
+                    return self.end_call(now, false);
+                }
+                self.tell(Event::Number(number));
+            }
             ResultCode::Name(name) => self.tell(Event::Name(name)),
             // OK before CONNECT is no end.
             ResultCode::Ok | ResultCode::Kind(_) | ResultCode::Code(_) | ResultCode::Other => {}
@@ -562,6 +572,7 @@ impl Modem {
 
     /// Tells the modem to take the call.
     fn take_call(&mut self, now: Instant, link: &mut Link) {
+        self.forced = self.ringing.is_forced();
         self.ringing.forget();
         say(link, command::ANSWER);
         self.tell(Event::Answering);

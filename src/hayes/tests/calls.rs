@@ -293,6 +293,46 @@ fn a_number_that_crosses_our_answer_is_told() {
 }
 
 #[test]
+fn a_denied_number_that_crosses_our_answer_ends_the_call_unless_the_operator_wants_it() {
+    for (from, forced, connects) in [
+        ("555-1234", false, false),
+        ("555-1235", false, true),
+        ("555-1234", true, true),
+    ] {
+        let options = Options {
+            deny: [number("5551234")].into_iter().collect(),
+            rings: 2,
+            ..Options::default()
+        };
+        let mut bench = ready(options, "");
+        bench.peer.say("\r\nRING\r\n");
+        bench.run(1);
+        if forced {
+            bench.modem.answer(bench.now);
+        } else {
+            bench.peer.say("\r\nRING\r\n");
+        }
+        bench.run(1);
+        assert!(bench.events().contains(&Event::Answering));
+        bench.peer.say(&format!("NMBR = {from}\r\n"));
+        bench.run(1);
+        let refused = bench
+            .events()
+            .iter()
+            .any(|event| matches!(event, Event::Refused { .. }));
+        assert_eq!(refused, !connects, "{from} {forced}");
+        if connects {
+            bench.peer.say("\r\nCONNECT 2400\r\n");
+            bench.run(5);
+            assert!(bench.modem.online(), "{from} {forced}");
+        } else {
+            bench.run(120);
+            assert_eq!(bench.events().last(), Some(&Event::Ready));
+        }
+    }
+}
+
+#[test]
 fn a_modem_is_asked_for_numbers_once_after_each_reset() {
     for (knows, asks) in [
         ("", &["AT+VCID=?", "AT#CID=?", "AT+CLIP=?"][..]),

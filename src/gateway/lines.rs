@@ -294,7 +294,6 @@ impl<B: Board> Office<'_, B> {
                 line.settled = true;
                 line.fault = None;
                 log::debug!("line {name}: waits for calls");
-                line.forget_caller();
             }
             hayes::Event::Ring { count, number } => {
                 line.number.clone_from(number);
@@ -331,9 +330,13 @@ impl<B: Board> Office<'_, B> {
                 );
                 line.forget_caller();
             }
-            hayes::Event::HungUp { verified: false } => {
-                log::debug!("line {name}: hung up, as far as anyone can tell");
+            hayes::Event::HungUp { verified } => {
+                if !verified {
+                    log::debug!("line {name}: hung up, as far as anyone can tell");
+                }
+                line.forget_caller();
             }
+            hayes::Event::Reopen => line.forget_caller(),
             hayes::Event::Fault(fault) => {
                 self.notes
                     .warn(moment, format_args!("line {name}: {fault}"));

@@ -12,6 +12,8 @@ pub const GAP: Duration = Duration::from_secs(10);
 pub(super) struct Ringing {
     rings: u8,
     number: Option<Number>,
+    /// It was told with a ring.
+    told: bool,
     style: Option<Style>,
     /// The last sign of it; `None` if nothing rings.
     last: Option<Instant>,
@@ -48,12 +50,14 @@ impl Ringing {
         if number.is_some() {
             self.number = number;
         }
+        self.told = self.number.is_some();
         (self.rings, self.number.clone())
     }
 
     /// The number was told. In some countries it comes before the first ring.
     pub(super) fn number(&mut self, now: Instant, number: Number) {
         self.last = Some(now);
+        self.told = false;
         self.number = Some(number);
     }
 
@@ -74,9 +78,10 @@ impl Ringing {
         self.number.clone()
     }
 
-    /// The call was answered, or is no more.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
+    /// The call was answered, or is no more. Who called, if that came behind the last ring.
+    pub(super) fn forget(&mut self) -> Option<Number> {
+        let gone = core::mem::take(self);
+        gone.number.filter(|_| !gone.told)
     }
 
     /// Forgets a call that has stopped ringing, and tells of it.

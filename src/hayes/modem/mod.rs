@@ -573,7 +573,7 @@ impl Modem {
     /// Tells the modem to take the call.
     fn take_call(&mut self, now: Instant, link: &mut Link) {
         self.forced = self.ringing.is_forced();
-        self.ringing.forget();
+        self.rings_no_more();
         say(link, command::ANSWER);
         self.tell(Event::Answering);
         self.enter(State::Answering {
@@ -584,8 +584,15 @@ impl Modem {
         });
     }
 
+    /// The call that rang is answered. Who calls may have been told since the last ring.
+    fn rings_no_more(&mut self) {
+        if let Some(number) = self.ringing.forget() {
+            self.tell(Event::Number(number));
+        }
+    }
+
     fn settle(&mut self, now: Instant, connect: Connect) {
-        self.ringing.forget();
+        self.rings_no_more();
         let settle = if connect.protocol.is_corrected() {
             SETTLE_CORRECTED
         } else {

@@ -293,6 +293,27 @@ fn a_number_that_crosses_our_answer_is_told() {
 }
 
 #[test]
+fn a_number_that_comes_behind_the_last_ring_is_told() {
+    let mut rang = 0;
+    // While the modem is told how to behave: at each moment of it, and before and after.
+    for ms in (0..8000).step_by(50) {
+        let mut bench = Bench::new(Options::default(), Script::agreeable());
+        bench.run_ms(ms);
+        bench.peer.say("\r\nRING\r\nNMBR = 4155551234\r\n");
+        bench.run(20);
+        let events = bench.events();
+        if events.contains(&ring(1)) {
+            rang += 1;
+            let told = events.contains(&Event::Number(number("4155551234")));
+            let answered = events.contains(&Event::Answering);
+            assert!(told && answered, "{ms}: {events:?}");
+        }
+    }
+    // The first of them are lost with what the modem said before it was asked anything.
+    assert!(rang > 140, "{rang}");
+}
+
+#[test]
 fn a_denied_number_that_crosses_our_answer_ends_the_call_unless_the_operator_wants_it() {
     for (from, forced, connects) in [
         ("555-1234", false, false),

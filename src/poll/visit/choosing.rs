@@ -18,7 +18,8 @@ use crate::reconcile::{Errand, Listed, Slots, Verdict};
 
 use super::copying::Copying;
 use super::remote::{Client, Kind, Reply, Request};
-use super::{Failure, Goal, Round, Run, State, Turn, unexpected};
+use super::run::{Round, Run, State, Turn, unexpected};
+use super::{Failure, Goal};
 
 /// So many new mails are asked for their size one by one; more, by one `LIST` of all.
 const SINGLE_SIZES: usize = 16;

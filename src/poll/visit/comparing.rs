@@ -14,8 +14,9 @@ use hal::Medium;
 use crate::mailbox::Sizes;
 use crate::reconcile::{Errand, Listed, Verdict};
 
+use super::Goal;
 use super::remote::Client;
-use super::{Goal, Round, Run};
+use super::run::{Round, Run};
 
 /// Octets by which a size may differ without a change: a last line end, counted or not.
 const LINE_END_OCTETS: u32 = 2;

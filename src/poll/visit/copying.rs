@@ -23,7 +23,8 @@ use crate::store::{Stored, Writer};
 
 use super::doubts::{Came, Doubts};
 use super::remote::{Kind, Reply, Request};
-use super::{Failure, Goal, NextVisit, Round, Run, Turn, unexpected};
+use super::run::{Round, Run, Turn, unexpected};
+use super::{Failure, Goal, NextVisit};
 
 /// A body may be so many times longer than `LIST` said (LF counted for CR LF, sizes estimated) ..
 const LONGER_TIMES: u64 = 4;

@@ -27,7 +27,8 @@ use crate::link::Link;
 
 use super::login::{Offered, Way};
 use super::remote::{self, Kind, Reply, ResponseCode, ServerFailure, Text};
-use super::{Event, Failure, Goal, Round, Run, State, Then, Turn};
+use super::run::{Round, Run, State, Then, Turn, unexpected};
+use super::{Event, Failure, Goal};
 
 /// Mails asked for at once: some 100 KB of answer, and progress is seen in between.
 const WINDOW_MAILS: u32 = 2000;
@@ -323,7 +324,7 @@ impl Run {
                 (self.expected, self.listed) = (state.exists, 0);
                 return Ok(self.enter(State::Listing));
             }
-            other => return Err(super::unexpected(reply(other))),
+            other => return Err(unexpected(reply(other))),
         };
         let remote::Client::Imap(imap) = &mut self.client else {
             return Err(Failure::Closed);

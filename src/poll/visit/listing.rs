@@ -13,7 +13,8 @@ use crate::pop3::client::Kind;
 use crate::reconcile::{Key, Listed, Outcome, Slots, Verdict, reconcile};
 
 use super::remote;
-use super::{Failure, Goal, Round, Run, State, Then, Turn, unexpected};
+use super::run::{Round, Run, State, Then, Turn, unexpected};
+use super::{Failure, Goal};
 
 impl Run {
     /// What is known of this source's habits; another URL is another source.

@@ -25,7 +25,8 @@ use crate::sasl::client::{Credentials, Fault, Progress};
 use crate::sasl::{self, Line, Mechanism, Mechanisms, Nonce, apop};
 
 use super::remote::{Client, ResponseCode};
-use super::{CONNECT_PATIENCE, Event, Failure, Round, Run, State, Turn, unexpected};
+use super::run::{Round, Run, State, Turn, unexpected};
+use super::{CONNECT_PATIENCE, Event, Failure};
 
 /// Longest timestamp of a greeting that is answered, in octets: RFC 1939 §3 has responses of 512.
 const STAMP_OCTETS: usize = 500;

@@ -16,8 +16,9 @@ use hal::{FolderError, MailFolder, Medium};
 
 use crate::config::Seen;
 
+use super::Failure;
 use super::remote::{Client, Kind, Reply, Request, ServerFailure, Text};
-use super::{Failure, Round, Run, State, Turn};
+use super::run::{Round, Run, State, Turn};
 
 /// Work of one step: so many octets read, or as much worth of names.
 const STEP_OCTETS: usize = 16 * 1024;

@@ -19,7 +19,8 @@ use crate::reconcile::{Errand, Key};
 
 use super::choosing::{Looking, Quest};
 use super::remote::{Reply, Request};
-use super::{Event, Failure, Goal, Round, Run, Standing, State, Then, Turn, unexpected};
+use super::run::{Round, Run, State, Then, Turn, unexpected};
+use super::{Event, Failure, Goal, Standing};
 
 /// So many visits may go by the sizes alone before all headers are looked at again.
 const VISITS: u8 = 24;

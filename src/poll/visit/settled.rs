@@ -17,7 +17,8 @@ use crate::pop3::client::Request as Pop3Request;
 use crate::reconcile::{Key, Known, Slots};
 
 use super::remote::Client;
-use super::{Failure, Goal, Round, Run, State, Turn};
+use super::run::{Round, Run, State, Turn};
+use super::{Failure, Goal};
 
 /// What was left out of the table.
 #[derive(Clone, Copy, Debug, Default)]

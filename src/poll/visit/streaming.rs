@@ -20,7 +20,8 @@ use crate::mailbox::Mailbox;
 use crate::reconcile::Verdict;
 
 use super::remote::{Client, Reply, Request};
-use super::{Failure, Goal, PIECE_OCTETS, Round, Run, State, Then, Turn, Visit, unexpected};
+use super::run::{Round, Run, State, Then, Turn, unexpected};
+use super::{Failure, Goal, PIECE_OCTETS, Visit};
 
 mod whole;
 

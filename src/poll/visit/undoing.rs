@@ -14,7 +14,7 @@ use hal::Medium;
 use crate::pop3::client::{Kind as Pop3Kind, Request as Pop3Request};
 
 use super::remote::{Client, Kind, Reply, Request};
-use super::{Round, Run};
+use super::run::{Round, Run};
 
 /// Whether `RSET` may be asked, and whether it is due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,9 +17,10 @@ use siphasher::sip::SipHasher24;
 
 use crate::pop3::client::Kind as Pop3Kind;
 
+use super::super::Failure;
 use super::super::copying::is_endless;
 use super::super::remote::{Kind, Reply, Request};
-use super::super::{Failure, Round, Run, Turn, unexpected};
+use super::super::run::{Round, Run, Turn, unexpected};
 use super::{Streaming, Way};
 
 /// How far a mail is that comes all at once.

@@ -152,6 +152,11 @@ impl Script {
         ROWS.get(self.row)
     }
 
+    /// The place of the next command, whatever the answer to this one would be.
+    pub(super) fn next(self) -> Self {
+        Self { row: self.row + 1 }
+    }
+
     /// The place after the answer to this one.
     pub(super) fn after(self, accepted: bool) -> Self {
         let step = match self.current() {

@@ -29,7 +29,7 @@ pub enum Event {
         /// Who calls, as far as told.
         number: Option<Number>,
     },
-    /// Who calls was told only when the call was being answered.
+    /// Who calls is known now that the call is answered, or while it is.
     Number(Number),
     /// The name of who calls was told.
     Name(CallerName),
@@ -40,7 +40,7 @@ pub enum Event {
         /// Who called, as far as told.
         number: Option<Number>,
     },
-    /// This number may not call: it will ring in vain.
+    /// This number may not call: it will ring in vain, or is hung up on.
     Refused {
         /// Who calls, as far as told.
         number: Option<Number>,

@@ -2,7 +2,7 @@
 
 use hal::{Duration, Instant};
 
-use super::{Number, Options, Style, caller_id};
+use super::{CallerName, Number, Options, Style, caller_id};
 
 /// Rings are six seconds apart at most; after ten without one the caller has given up.
 pub const GAP: Duration = Duration::from_secs(10);
@@ -12,8 +12,7 @@ pub const GAP: Duration = Duration::from_secs(10);
 pub(super) struct Ringing {
     rings: u8,
     number: Option<Number>,
-    /// It was told with a ring.
-    told: bool,
+    name: Option<CallerName>,
     style: Option<Style>,
     /// The last sign of it; `None` if nothing rings.
     last: Option<Instant>,
@@ -38,6 +37,7 @@ pub(super) enum Verdict {
 pub(super) struct Missed {
     pub(super) rings: u8,
     pub(super) number: Option<Number>,
+    pub(super) name: Option<CallerName>,
     /// It was not to be answered anyway.
     pub(super) refused: bool,
 }
@@ -50,15 +50,19 @@ impl Ringing {
         if number.is_some() {
             self.number = number;
         }
-        self.told = self.number.is_some();
-        (self.rings, self.number.clone())
+        // Nobody waits to hear from whom a call is that will not be answered.
+        (self.rings, self.number.clone().filter(|_| !self.refused))
     }
 
     /// The number was told. In some countries it comes before the first ring.
     pub(super) fn number(&mut self, now: Instant, number: Number) {
         self.last = Some(now);
-        self.told = false;
         self.number = Some(number);
+    }
+
+    /// The name was told.
+    pub(super) fn name(&mut self, name: CallerName) {
+        self.name = Some(name);
     }
 
     /// It rings in a style of its own.
@@ -78,10 +82,10 @@ impl Ringing {
         self.number.clone()
     }
 
-    /// The call was answered, or is no more. Who called, if that came behind the last ring.
-    pub(super) fn forget(&mut self) -> Option<Number> {
+    /// The call was answered, or is no more. Who called, as far as told.
+    pub(super) fn forget(&mut self) -> (Option<Number>, Option<CallerName>) {
         let gone = core::mem::take(self);
-        gone.number.filter(|_| !gone.told)
+        (gone.number, gone.name)
     }
 
     /// Forgets a call that has stopped ringing, and tells of it.
@@ -93,6 +97,7 @@ impl Ringing {
         (gone.rings > 0).then_some(Missed {
             rings: gone.rings,
             number: gone.number,
+            name: gone.name,
             refused: gone.refused,
         })
     }

@@ -62,7 +62,7 @@ grammar! {
         LineAllowAny "line LINE allow any" "whoever calls is answered (default)"
         LineAllow "line LINE allow NUMBER..." "only these numbers are answered"
         LineDenyNone "line LINE deny none" "no number is refused (default)"
-        LineDeny "line LINE deny NUMBER..." "these numbers are not answered"
+        LineDeny "line LINE deny NUMBER..." "calls from these numbers are refused"
         UserAdd "user add NAME password SECRET" "who may dial in"
         UserDelete "user delete USER" "take a user away"
         UserPassword "user USER password SECRET" "a new password for the line"

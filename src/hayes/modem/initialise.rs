@@ -11,7 +11,7 @@ use core::mem;
 
 use hal::{Duration, Instant};
 
-use super::{Modem, PROBES, State, say};
+use super::{Modem, Numbers, PROBES, State, say};
 use crate::config::ModemKind;
 use crate::hayes::command::{self, Need, Script};
 use crate::hayes::result::ResultCode;
@@ -56,17 +56,27 @@ impl Modem {
                 }
                 Need::Must | Need::Should => false,
                 Need::May | Need::Gsm => hurry,
-                // A modem that does not know them may take them for something else, and be busy
-                // with that for seconds.
-                Need::Number => hurry || self.asked_numbers,
+                Need::Number => hurry || self.knows_number(row.command),
                 Need::Owner => hurry || self.options.init.is_empty(),
             };
             if !skip {
                 return self.pause(now, script, Part::Pause { attempt: 1 });
             }
-            script = script.after(true);
+            script = script.next();
         }
         self.ready(now);
+    }
+
+    /// Whether this command of those for callers' numbers need not be sent. A modem that does not
+    /// know one may take it for something else, and be busy with that for seconds: after a call
+    /// only that is sent again which it took, since it may have lost its power meanwhile. Where
+    /// numbers decide who is answered, all are tried again.
+    fn knows_number(&self, command: &str) -> bool {
+        match self.numbers {
+            Numbers::Unknown => false,
+            Numbers::Refused => self.options.allow.is_empty() && self.options.deny.is_empty(),
+            Numbers::By(taken) => command != taken,
+        }
     }
 
     /// Sends the command at `script`, or finds that it was not answered.
@@ -171,7 +181,7 @@ impl Modem {
                     self.warn(Fault::Crippled);
                 }
                 if row.command == command::RESET {
-                    self.asked_numbers = false;
+                    self.numbers = Numbers::Unknown;
                     self.escape = command::PLUS;
                     let part = Part::Pause { attempt: 1 };
                     return self.enter(State::Initialising {
@@ -187,7 +197,12 @@ impl Modem {
         }
         if row.need == Need::Number {
             let next = script.after(accepted).current();
-            self.asked_numbers = next.is_none_or(|row| row.need != Need::Number);
+            let last = next.is_none_or(|row| row.need != Need::Number);
+            self.numbers = match self.numbers {
+                _ if last && accepted => Numbers::By(row.command),
+                Numbers::Unknown if last => Numbers::Refused,
+                known => known,
+            };
         }
         if row.command == command::SET_ESCAPE && accepted {
             self.escape = command::OWN_ESCAPE;

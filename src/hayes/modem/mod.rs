@@ -64,8 +64,8 @@ pub struct Modem {
     failures: u8,
     /// A refusal has been told of since the device was opened.
     warned: bool,
-    /// The modem was asked for callers' numbers since it was reset, and does what it can.
-    asked_numbers: bool,
+    /// What is known of callers' numbers since the modem was reset.
+    numbers: Numbers,
     /// The call that is answered is so by the operator's word.
     forced: bool,
     /// What the modem's escape character was set to.
@@ -143,6 +143,17 @@ enum State {
     Reopening { due: Instant },
 }
 
+/// Whether the modem tells callers' numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Numbers {
+    /// It was not asked.
+    Unknown,
+    /// It knows none of the commands.
+    Refused,
+    /// It took this one.
+    By(&'static str),
+}
+
 /// On the way into command state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Escape {
@@ -165,7 +176,7 @@ impl Modem {
             events: Deque::new(),
             failures: 0,
             warned: false,
-            asked_numbers: false,
+            numbers: Numbers::Unknown,
             forced: false,
             escape: command::PLUS,
             skipping: false,
@@ -284,6 +295,9 @@ impl Modem {
     fn turn(&mut self, now: Instant, link: &mut Link, dcd: Circuit) -> bool {
         if let Some(missed) = self.ringing.expire(now) {
             if !missed.refused {
+                if let Some(name) = missed.name {
+                    self.tell(Event::Name(name));
+                }
                 self.tell(Event::Missed {
                     rings: missed.rings,
                     number: missed.number,
@@ -377,7 +391,7 @@ impl Modem {
                 return self.rang(now, None);
             }
             ResultCode::Number(number) if !busy => return self.ringing.number(now, number),
-            ResultCode::Name(name) if !busy => return self.tell(Event::Name(name)),
+            ResultCode::Name(name) if !busy => return self.ringing.name(name),
             _ => {}
         }
         match self.state {
@@ -584,10 +598,15 @@ impl Modem {
         });
     }
 
-    /// The call that rang is answered. Who calls may have been told since the last ring.
+    /// The call that rang is answered. Who calls may have been told since the last ring, or while
+    /// the call before it was hung up.
     fn rings_no_more(&mut self) {
-        if let Some(number) = self.ringing.forget() {
+        let (number, name) = self.ringing.forget();
+        if let Some(number) = number {
             self.tell(Event::Number(number));
+        }
+        if let Some(name) = name {
+            self.tell(Event::Name(name));
         }
     }
 

@@ -307,7 +307,7 @@ impl<'a> Visit<'a> {
         if let State::Copying(copying) = &mut run.state {
             copying.abandon(mailbox);
         }
-        if run.lists_again() {
+        if run.lists_again() && matches!(run.state, State::Listing) {
             mailbox.note_odd_lists(run.account);
         }
         if run.report.copied > 0 || run.report.uncopied > 0 {

@@ -3,7 +3,7 @@
 use ringmail::config::Config;
 use ringmail::poll::visit::{Failure, Goal};
 
-use super::support::desk::{Desk, Memory, WHOLE, formatted};
+use super::support::desk::{Desk, Memory, Stop, WHOLE, Wire, formatted};
 use super::support::lan::{Held, Pop3, Server};
 use super::{call, config, desk, geometry, held, pop3};
 
@@ -164,4 +164,56 @@ fn a_server_that_lists_once_is_not_taken_for_one_without_unique_ids() {
         pop3(desk, &config, &doubled);
         assert_eq!(call(desk, &config, true), [0; 0]);
     });
+}
+
+/// Whichever list of the two the connection breaks in, and wherever: the next visit is right, and
+/// nothing comes twice.
+#[test]
+fn an_odd_listing_cut_at_every_octet_costs_time_only() {
+    let before = [(0, "a"), (1, "b"), (2, "c"), (3, "d")];
+    let (mut memory, config) = (Memory::new(64), config("pop3"));
+    let image = desk(&mut memory, &formatted(&geometry()), |desk| {
+        pop3(desk, &config, &before);
+        desk.settle();
+    });
+    let doubled = [(0, "a"), (1, "b"), (2, "b"), (4, "e")];
+    let changed = [(0, "a"), (7, "b"), (2, "c"), (3, "d")];
+    let backwards = [(0, "a"), (2, "c"), (3, "d"), (5, "f")];
+    for (now, is_backwards) in [(doubled, false), (changed, false), (backwards, true)] {
+        let mut right = now.map(|(mail, _)| mail);
+        right.sort_unstable();
+        let mut second_lists = 0;
+        for octets in 0.. {
+            let mut lost = false;
+            desk(&mut memory, &image, |desk| {
+                let mut server = Counting {
+                    post: Pop3::new(held(&now)),
+                    backwards: is_backwards,
+                    once: false,
+                    lists: 0,
+                };
+                let stop = Stop::Closed(octets);
+                let wire = Wire { chunk: 7, stop };
+                let visited = desk.visit(&config.users[0], Goal::Poll, &mut server, wire);
+                lost = visited.lost;
+                second_lists += u32::from(lost && server.lists == 2);
+                // What is there under its own id is never taken away; what has another may have to
+                // wait for its header.
+                let offered = call(desk, &config, false);
+                let mut stays = before.iter().filter(|&held| now.contains(held));
+                let kept = stays.all(|(mail, _)| offered.contains(mail));
+                assert!(kept, "{now:?} cut at {octets}: {offered:?}");
+                pop3(desk, &config, &now);
+                let mut mails = call(desk, &config, true);
+                mails.sort_unstable();
+                assert_eq!(mails, right, "{now:?} cut at {octets}");
+                pop3(desk, &config, &now);
+                assert_eq!(call(desk, &config, true), [0; 0], "{now:?} cut at {octets}");
+            });
+            if !lost {
+                break;
+            }
+        }
+        assert!(second_lists > 20, "{now:?}: {second_lists}");
+    }
 }

@@ -56,7 +56,7 @@ impl Modem {
                 }
                 Need::Must | Need::Should => false,
                 Need::May | Need::Gsm => hurry,
-                Need::Number => hurry || self.knows_number(row.command),
+                Need::Number => hurry || self.may_skip_number(row.command),
                 Need::Owner => hurry || self.options.init.is_empty(),
             };
             if !skip {
@@ -71,7 +71,7 @@ impl Modem {
     /// know one may take it for something else, and be busy with that for seconds: after a call
     /// only that is sent again which it took, since it may have lost its power meanwhile. Where
     /// numbers decide who is answered, all are tried again.
-    fn knows_number(&self, command: &str) -> bool {
+    fn may_skip_number(&self, command: &str) -> bool {
         match self.numbers {
             Numbers::Unknown => false,
             Numbers::Refused => self.options.allow.is_empty() && self.options.deny.is_empty(),

@@ -87,6 +87,48 @@ fn without_words_for_the_store_the_board_keeps_it() {
 }
 
 #[test]
+fn a_board_with_a_network_of_its_own_is_asked_for_it_once_and_its_news_are_noted() {
+    let config = "line a device /dev/a\nnet dhcp\nwifi \"my net\" password \"top secret\"\n";
+    let mut house = House::new(1, config);
+    house.line("a", 33600, true);
+    house.world.network();
+    house.power(|on| {
+        on.run_until_ready();
+        let asked = |radio: &str| format!("Dhcp {radio}");
+        let first = r#"Some(Radio { ssid: "my net", country: "", .. }) Some("top secret")"#;
+        assert_eq!(on.world.network().asked, [asked(first)]);
+        // What says the same, or speaks of other things, asks for nothing.
+        say(on, "hostname cellar");
+        say(on, "wifi \"my net\" password \"top secret\"");
+        assert_eq!(on.world.network().asked.len(), 1);
+        say(on, "wifi other password another1");
+        say(on, "wifi country de");
+        say(on, "wifi off");
+        let shown = say(on, "wifi third password third123\rnet off");
+        assert!(shown.contains("without an address"), "{shown}");
+        let second = r#"Some(Radio { ssid: "other", country: "", .. }) Some("another1")"#;
+        let german = r#"Some(Radio { ssid: "other", country: "DE", .. }) Some("another1")"#;
+        let third = r#"Some(Radio { ssid: "third", country: "DE", .. }) Some("third123")"#;
+        let network = on.world.network();
+        assert_eq!(network.asked[1], asked(second));
+        assert_eq!(network.asked[2], asked(german));
+        assert_eq!(network.asked[3], asked("None None"));
+        assert_eq!(network.asked[4], asked(third));
+        assert_eq!(network.asked[5], format!("Machine {third}"));
+        assert_eq!(network.asked.len(), 6);
+        network.news.push_back("wifi: joined third".into());
+        network.news.push_back("net: wlan0 has 10.0.0.2/8".into());
+        let log = say(on, "show log");
+        assert!(log.contains("wifi: joined third"), "{log}");
+        assert!(log.contains("net: wlan0 has 10.0.0.2/8"), "{log}");
+        assert!(
+            !log.contains("secret") && !log.contains("third123"),
+            "{log}"
+        );
+    });
+}
+
+#[test]
 fn a_silent_time_server_is_told_of_once_and_asked_ever_more_rarely() {
     let mut house = House::new(1, "line a device /dev/a\nntp clock.example.net\n");
     house.line("a", 33600, true);

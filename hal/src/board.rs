@@ -1,5 +1,7 @@
 //! One machine: the parts, bundled.
 
+use core::fmt;
+
 use crate::{ConsoleStream, Entropy, Instant, Lan, Light, MailFolder, Medium, ModemPort, Wall};
 
 /// A machine the gateway runs on.
@@ -63,18 +65,23 @@ pub trait Board: Entropy {
     /// Why it could not, in words for the owner.
     fn save_config(&mut self, text: &str) -> Result<(), OpenError>;
 
-    /// Makes the machine's network as `network` says, in the background; what comes of it shows in
-    /// the connections.
+    /// Makes the machine's network as `network` and `radio` say, in the background. What comes of
+    /// it shows in the connections, and in [`network_news`](Self::network_news).
     ///
     /// # Errors
     /// Why it could not begin, in words for the owner.
-    fn set_network(&mut self, network: Network<'_>) -> Result<(), OpenError> {
-        match network {
-            Network::Machine => Ok(()),
-            Network::Dhcp | Network::Static { .. } => Err(not_ours(
-                "net: this board's network is kept by its own system",
-            )),
-        }
+    fn set_network(
+        &mut self,
+        network: Network<'_>,
+        radio: Option<Radio<'_>>,
+    ) -> Result<(), OpenError> {
+        not_kept(network, radio)
+    }
+
+    /// What has become of the network since the last call, in words for the owner; one thing a
+    /// call.
+    fn network_news(&mut self) -> Option<OpenError> {
+        None
     }
 
     /// Sets the wall clock to `unix` seconds and `micros` after 1970-01-01 00:00 UTC; it is trusted
@@ -124,6 +131,22 @@ pub trait Board: Entropy {
     fn ready(&mut self) {}
 }
 
+/// What a board says whose network others make.
+///
+/// # Errors
+/// It was asked for one.
+pub fn not_kept(network: Network<'_>, radio: Option<Radio<'_>>) -> Result<(), OpenError> {
+    match (network, radio) {
+        (Network::Machine, None) => Ok(()),
+        (_, None) => Err(not_ours(
+            "net: this board's network is kept by its own system",
+        )),
+        (_, Some(_)) => Err(not_ours(
+            "wifi: this board's network is kept by its own system",
+        )),
+    }
+}
+
 /// Words for what a board leaves to others.
 fn not_ours(text: &str) -> OpenError {
     let mut words = OpenError::new();
@@ -148,6 +171,27 @@ pub enum Network<'a> {
         /// The name server.
         dns: &'a str,
     },
+}
+
+/// A radio network that is joined: `wifi SSID password SECRET`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Radio<'a> {
+    /// Its name, without control characters.
+    pub ssid: &'a str,
+    /// A passphrase, or the key in 64 hexadecimal digits.
+    pub password: &'a str,
+    /// Whose rules for channels hold (ISO 3166-1 alpha-2); empty: those that hold everywhere.
+    pub country: &'a str,
+}
+
+impl fmt::Debug for Radio<'_> {
+    /// Leaves the password out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Radio")
+            .field("ssid", &self.ssid)
+            .field("country", &self.country)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a line is at.

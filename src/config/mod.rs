@@ -133,6 +133,11 @@ pub struct Config {
     pub time_server: String<HOST_OCTETS>,
     /// `net ..`.
     pub network: Network,
+    /// `wifi off|SSID password SECRET`.
+    pub radio: Option<Radio>,
+    /// `wifi country any|CC`: whose rules for channels hold (ISO 3166-1 alpha-2); empty: those that
+    /// hold everywhere.
+    pub country: String<2>,
     /// `limit ..`.
     pub limits: Limits,
     /// `console password SECRET`.
@@ -165,6 +170,15 @@ pub enum Network {
         /// The name server.
         dns: Address,
     },
+}
+
+/// `wifi SSID password SECRET`: a radio network, which is joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Radio {
+    /// Its name, 1 to 32 octets without control characters (IEEE 802.11-2020, 9.4.2.2).
+    pub ssid: String<32>,
+    /// A passphrase of 8 to 63 characters of ASCII, or the key itself in 64 hexadecimal digits.
+    pub password: Secret,
 }
 
 /// An address in digits, with its network bits or without.
@@ -470,6 +484,8 @@ impl Config {
             timezone: String::new(),
             time_server: String::new(),
             network: Network::Machine,
+            radio: None,
+            country: String::new(),
             limits: Limits {
                 login_failures: 3,
                 idle: Duration::from_secs(600),
@@ -509,6 +525,8 @@ impl Clone for Config {
             timezone,
             time_server,
             network,
+            radio,
+            country,
             limits,
             console_password,
         } = other;
@@ -521,6 +539,8 @@ impl Clone for Config {
         self.timezone.clone_from(timezone);
         self.time_server.clone_from(time_server);
         self.network.clone_from(network);
+        self.radio.clone_from(radio);
+        self.country.clone_from(country);
         self.limits = *limits;
         self.console_password.clone_from(console_password);
     }

@@ -11,7 +11,7 @@ use super::value::{self, Octets};
 use super::words::Words;
 use super::{
     Answering, Choosable, Config, Device, HOST_OCTETS, LINES, Line, NUMBER_OCTETS, NUMBERS, Name,
-    Network, ReadAtDesk, SECRET_OCTETS, STORE_DEFAULT_OCTETS, Scheme, Secret, Source, Start,
+    Network, Radio, ReadAtDesk, SECRET_OCTETS, STORE_DEFAULT_OCTETS, Scheme, Secret, Source, Start,
     TEXT_OCTETS, USERS, User,
 };
 
@@ -88,6 +88,8 @@ pub enum ConfigError {
         /// Its octets.
         got: usize,
     },
+    /// The password of a radio network is neither a passphrase nor a key.
+    Passphrase,
     /// `********`, which stands for a secret that was not shown.
     MaskedSecret,
     /// The whole configuration would need more octets than [`TEXT_OCTETS`].
@@ -128,6 +130,9 @@ impl fmt::Display for ConfigError {
             Self::SecretLength { limit, got } => {
                 write!(f, "password: expected 1 to {limit} octets, got {got}")
             }
+            Self::Passphrase => f.write_str(
+                "wifi password: expected 8 to 63 characters of ASCII, or 64 hexadecimal digits",
+            ),
             Self::MaskedSecret => f.write_str(
                 "password: ******** stands for one not shown, expected the password itself",
             ),
@@ -190,6 +195,10 @@ impl Config {
                     dns: command.value(6, value::address)?,
                 };
             }
+            Phrase::WifiOff => self.radio = None,
+            Phrase::Wifi => self.radio = Some(radio(command)?),
+            Phrase::WifiCountryAny => self.country.clear(),
+            Phrase::WifiCountry => self.country = command.value(2, country)?,
             Phrase::LimitLoginFailures => {
                 self.limits.login_failures = small(command, 2, LOGIN_FAILURES)?;
             }
@@ -287,7 +296,7 @@ impl Config {
                 };
             }
             // Rows of the table that nobody gave a meaning.
-            _ => return Err(Fault::NotBuilt(row.pattern).into()),
+            _ => return Err(command.expected(0).into()),
         }
         Ok(())
     }
@@ -423,6 +432,28 @@ fn secret(command: &Matched<'_>, at: usize) -> Result<Secret, ConfigError> {
     Secret::new(word).filter(|_| !word.is_empty()).ok_or(length)
 }
 
+fn radio(command: &Matched<'_>) -> Result<Radio, ConfigError> {
+    let ssid = |word| text(word).filter(|ssid: &String<32>| !ssid.is_empty());
+    let radio = Radio {
+        ssid: command.value(1, ssid)?,
+        password: secret(command, 3)?,
+    };
+    match is_passphrase(radio.password.reveal()) {
+        true => Ok(radio),
+        false => Err(ConfigError::Passphrase),
+    }
+}
+
+/// What a station may make a key of, or the key (IEEE 802.11-2020, J.4.1).
+fn is_passphrase(text: &str) -> bool {
+    let printable = |octet| matches!(octet, b' '..=b'~');
+    match text.len() {
+        8..=63 => text.bytes().all(printable),
+        64 => text.bytes().all(|octet| octet.is_ascii_hexdigit()),
+        _ => false,
+    }
+}
+
 fn numbers(
     command: &Matched<'_>,
     from: usize,
@@ -480,6 +511,14 @@ fn zone(word: &str) -> Option<String<64>> {
 fn time_server(word: &str) -> Option<String<HOST_OCTETS>> {
     let (host, port) = value::host_and_port(word)?;
     text(word).filter(|_| !host.is_empty() && port != Some(0))
+}
+
+/// Two letters, small ones too.
+fn country(word: &str) -> Option<String<2>> {
+    let letters = word.len() == 2 && word.bytes().all(|octet| octet.is_ascii_alphabetic());
+    let mut country: String<2> = text(word).filter(|_| letters)?;
+    country.make_ascii_uppercase();
+    Some(country)
 }
 
 fn address(word: &str) -> Option<String<64>> {

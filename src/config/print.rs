@@ -84,6 +84,16 @@ impl Config {
                 "net static {address} gateway {gateway} dns {dns}"
             )),
         }
+        if !self.country.is_empty() {
+            put(format_args!("wifi country {}", self.country));
+        }
+        if let Some(radio) = &self.radio {
+            put(format_args!(
+                "wifi {} password {}",
+                Quoted(&radio.ssid),
+                Password(&radio.password, secrets)
+            ));
+        }
         self.limits.commands(put);
         if let Some(password) = &self.console_password {
             put(format_args!(

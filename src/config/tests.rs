@@ -211,6 +211,21 @@ const GOOD: &[(&str, Option<&str>)] = &[
     ("ntp [2001:db8::1]:10123", Some("ntp [2001:db8::1]:10123")),
     ("net off", None),
     ("net dhcp", Some("net dhcp")),
+    ("wifi off", None),
+    ("wifi country any", None),
+    ("wifi country de", Some("wifi country DE")),
+    (
+        "wifi home password 12345678",
+        Some("wifi home password 12345678"),
+    ),
+    (
+        "wifi \"J\u{fc}rgens \\\"net\\\"\" password \" ~ # \\\\ ~ \"",
+        Some("wifi \"J\u{fc}rgens \\\"net\\\"\" password \" ~ # \\\\ ~ \""),
+    ),
+    (
+        "wifi home password 0123456789abcdef0123456789abcdef0123456789ABCDEF0123456789abcdef",
+        Some("wifi home password 0123456789abcdef0123456789abcdef0123456789ABCDEF0123456789abcdef"),
+    ),
     (
         "net static 10.0.0.2/8 gateway 10.0.0.1 dns 10.0.0.1",
         Some("net static 10.0.0.2/8 gateway 10.0.0.1 dns 10.0.0.1"),
@@ -363,7 +378,7 @@ const BAD: &[(&str, &str)] = &[
     ("user add ben", "user add: expected password, got nothing"),
     (
         "user add ben hunter2",
-        "user add: expected password, got a word that is not shown here",
+        "user add: expected password, got a word not shown here",
     ),
     (
         "user add ben password",
@@ -379,7 +394,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "user add ben password a b",
-        "user add password: expected nothing more, got a word that is not shown here",
+        "user add password: expected nothing more, got a word not shown here",
     ),
     ("user add ben password \"a b", "expected a closing quote \""),
     (
@@ -551,8 +566,36 @@ const BAD: &[(&str, &str)] = &[
         "net static gateway: expected an address such as 192.168.1.1, got \"router\"",
     ),
     (
-        "wifi home password x",
-        "not built yet: wifi SSID password SECRET",
+        "wifi home password 1234567",
+        "wifi password: expected 8 to 63 characters of ASCII, or 64 hexadecimal digits",
+    ),
+    (
+        "wifi home password gr\u{fc}ne-Wiese",
+        "wifi password: expected 8 to 63 characters of ASCII, or 64 hexadecimal digits",
+    ),
+    (
+        "wifi home password 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdeg",
+        "wifi password: expected 8 to 63 characters of ASCII, or 64 hexadecimal digits",
+    ),
+    (
+        "wifi 123456789012345678901234567890123 password 12345678",
+        "wifi: expected a radio network's name of at most 32 octets, got \"12345678901234567890123456789012\"",
+    ),
+    (
+        "wifi \"\" password 12345678",
+        "wifi: expected a radio network's name of at most 32 octets, got \"\"",
+    ),
+    (
+        "wifi home 12345678",
+        "wifi: expected password, got a word not shown here",
+    ),
+    (
+        "wifi country DEU",
+        "wifi country: expected a country such as DE, got \"DEU\"",
+    ),
+    (
+        "wifi country 49",
+        "wifi country: expected a country such as DE, got \"49\"",
     ),
     (
         "limit idle 5",
@@ -628,8 +671,7 @@ fn every_word_of_a_configuration_has_a_good_or_a_bad_case() {
             let found = words.as_ref().ok().map(grammar::find);
             match found {
                 Some(Ok(matched)) => matched.row().phrase == row.phrase,
-                Some(Err(fault)) => fault == grammar::Fault::NotBuilt(row.pattern),
-                None => false,
+                Some(Err(_)) | None => false,
             }
         });
         assert!(

@@ -170,7 +170,7 @@ fn read(command: &Matched<'_>) -> Result<Command, Fault> {
         Phrase::Reboot => Command::Reboot,
         Phrase::Exit => Command::Exit,
         // A row of the table that nobody gave a meaning here.
-        _ => return Err(Fault::NotBuilt(command.row().pattern)),
+        _ => return Err(command.expected(0)),
     })
 }
 

@@ -1,8 +1,7 @@
-//! The wall clock, and the network: what of the machine itself the configuration speaks of.
+//! The wall clock, as far as the configuration speaks of it.
 
 use core::fmt::Write;
 
-use hal::board::Network as Wish;
 use hal::{Board, Duration, Instant};
 use heapless::String;
 
@@ -12,10 +11,9 @@ use crate::sntp::{Client, Event, OCTETS, PORT};
 use super::notes::Stamp;
 use super::{Moment, Office};
 
-/// What was last said to the machine, and what it is being asked.
+/// Who is asked for the time, and when.
 #[derive(Debug)]
 pub(super) struct Clock {
-    network: Network,
     /// The server that is asked.
     server: String<HOST_OCTETS>,
     client: Client,
@@ -26,7 +24,6 @@ pub(super) struct Clock {
 impl Clock {
     pub(super) fn new() -> Self {
         Self {
-            network: Network::Machine,
             server: String::new(),
             client: Client::new(Instant::ZERO),
             silent: false,
@@ -39,32 +36,12 @@ impl Clock {
 }
 
 impl<B: Board> Office<'_, B> {
-    /// Tells the machine what the configuration says of network and clock, if that is new.
-    pub(super) fn apply_machine(&mut self, board: &mut B, moment: Moment) {
-        let wanted = &self.config.network;
-        if self.clock.network != *wanted {
-            self.clock.network = wanted.clone();
-            let wish = match wanted {
-                Network::Machine => Wish::Machine,
-                Network::Dhcp => Wish::Dhcp,
-                Network::Static {
-                    address,
-                    gateway,
-                    dns,
-                } => Wish::Static {
-                    address,
-                    gateway,
-                    dns,
-                },
-            };
-            if let Err(error) = board.set_network(wish) {
-                self.notes.error(moment, format_args!("{error}"));
-            }
-        }
+    /// Asks the time server that the configuration names, if it is a new one.
+    pub(super) fn apply_clock(&mut self, moment: Moment) {
         if self.clock.server != self.config.time_server {
             self.clock.server = self.config.time_server.clone();
             // A question that is lost costs half a minute: let the network come first.
-            let patience = match wanted {
+            let patience = match self.config.network {
                 Network::Machine => Duration::ZERO,
                 Network::Dhcp | Network::Static { .. } => Duration::from_secs(8),
             };

@@ -16,6 +16,7 @@ mod clock;
 mod consoles;
 mod lines;
 mod list;
+mod network;
 mod notes;
 mod proofs;
 mod status;
@@ -36,6 +37,7 @@ use crate::store::Ticket;
 use clock::Clock;
 use consoles::Consoles;
 use list::List;
+use network::Attachment;
 use notes::Notes;
 use visits::VisitPlace;
 
@@ -96,6 +98,7 @@ struct Office<'a, B: Board> {
     /// A device could not be opened, and is tried again.
     retry: Option<Retry>,
     notes: Notes,
+    attachment: Attachment,
     clock: Clock,
     keeper: Keeper,
     /// What salts of SCRAM come from.
@@ -168,6 +171,7 @@ impl<'a, B: Board> Gateway<'a, B> {
             stale: false,
             retry: None,
             notes: Notes::new(),
+            attachment: Attachment::new(),
             clock: Clock::new(),
             keeper: Keeper::Board,
             salts: proofs::salts(board),
@@ -211,6 +215,7 @@ impl<'a, B: Board> Gateway<'a, B> {
             let mut moved = office.turn_lines(board, moment);
             moved |= self.consoles.turn(board, moment, office);
             moved |= office.turn_visits(board, moment);
+            moved |= office.turn_network(board, moment);
             moved |= office.turn_clock(board, moment);
             moved |= office.mailbox.step();
             quiet = !moved;
@@ -305,7 +310,8 @@ impl<B: Board> Office<'_, B> {
         if let Err(error) = board.set_timezone(&self.config.timezone) {
             self.notes.error(moment, format_args!("timezone: {error}"));
         }
-        self.apply_machine(board, moment);
+        self.apply_network(board, moment);
+        self.apply_clock(moment);
         self.stale = false;
         for at in (0..self.lines.len()).rev() {
             let line = self.lines.get(at);

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::board::{Board, LineDevice, Network, OpenError};
+use crate::board::{Board, LineDevice, Network, OpenError, Radio, not_kept};
 use crate::entropy::Entropy;
 use crate::light::Light;
 use crate::time::{Instant, Wall};
@@ -25,6 +25,7 @@ use super::file::File;
 use super::light::Lamp;
 use super::line::Line;
 use super::maildir::Maildir;
+use super::network::{self, Speech};
 use super::reactor::{Reactor, Registration};
 use super::tcp::LinuxLan;
 use super::terminal::{Attachments, Console, Terminal};
@@ -47,7 +48,7 @@ pub struct Choice {
 /// What a whole board has, and what a program among others on a machine leaves to that machine.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
-    /// The program that makes the network: `dhcp`, or `static ADDRESS/BITS GATEWAY DNS`, or `off`.
+    /// The program that makes the network: see `network`.
     pub network: Option<PathBuf>,
     /// The program that starts the board anew.
     pub reboot: Option<PathBuf>,
@@ -89,6 +90,8 @@ pub struct Machine {
     lamp: Lamp,
     /// Programs of the board that may not have ended yet.
     children: Vec<Child>,
+    /// What the one that makes the network says.
+    speech: Option<Speech>,
 }
 
 impl Machine {
@@ -133,6 +136,7 @@ impl Machine {
             watchdog: Watchdog::new(parts.watchdog.as_deref()),
             lamp: Lamp::new(parts.light.as_deref()),
             children: Vec::new(),
+            speech: None,
             parts,
             lan: LinuxLan::new(&reactor),
             random,
@@ -241,23 +245,29 @@ impl Board for Machine {
             .map_err(|error| words(format_args!("{}: {error}", self.config.display())))
     }
 
-    fn set_network(&mut self, network: Network<'_>) -> Result<(), OpenError> {
-        let Some(program) = self.parts.network.clone() else {
-            return match network {
-                Network::Machine => Ok(()),
-                Network::Dhcp | Network::Static { .. } => Err(words(format_args!(
-                    "net: this board's network is kept by its own system"
-                ))),
-            };
+    fn set_network(
+        &mut self,
+        network: Network<'_>,
+        radio: Option<Radio<'_>>,
+    ) -> Result<(), OpenError> {
+        let Some(program) = &self.parts.network else {
+            return not_kept(network, radio);
         };
-        match network {
-            Network::Machine => self.start(&program, &["off"]),
-            Network::Dhcp => self.start(&program, &["dhcp"]),
-            Network::Static {
-                address,
-                gateway,
-                dns,
-            } => self.start(&program, &["static", address, gateway, dns]),
+        let (child, speech) = network::start(&self.reactor, program, network, radio)
+            .map_err(|error| words(format_args!("{}: {error}", program.display())))?;
+        self.children.push(child);
+        // What an earlier one still has to say is not true any more.
+        self.speech = Some(speech);
+        Ok(())
+    }
+
+    fn network_news(&mut self) -> Option<OpenError> {
+        match self.speech.as_mut()?.next() {
+            Ok(news) => news,
+            Err(_) => {
+                self.speech = None;
+                None
+            }
         }
     }
 
@@ -473,6 +483,64 @@ mod tests {
             fs::remove_dir_all(directory).unwrap();
             let error = machine.save_config("").unwrap_err();
             assert!(error.contains("No such"), "{error}");
+        });
+    }
+
+    #[test]
+    fn the_program_that_makes_the_network_is_told_and_heard() {
+        apart(|| {
+            let directory = super::super::scratch("network");
+            let program = directory.join("network");
+            let script = "#!/bin/sh\necho \"$*\"\nwhile read -r line; do echo \"<$line>\"; done\n\
+                          printf '\\n\\033a\\tb\\n'; printf '%0200d\\n' 7; printf 'no end'\n";
+            fs::write(&program, script).unwrap();
+            fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+            let mut choice = choice(&directory);
+            choice.parts.network = Some(program.clone());
+            let mut machine = Machine::open(choice).unwrap();
+            let fixed = Network::Static {
+                address: "10.0.0.2/8",
+                gateway: "10.0.0.1",
+                dns: "10.0.0.3",
+            };
+            let radio = Radio {
+                ssid: "J\u{fc}rgens \"net\"",
+                password: "pass $word \\",
+                country: "",
+            };
+            for (network, radio, heard) in [
+                (Network::Machine, None, ["off"].as_slice()),
+                (Network::Dhcp, None, &["dhcp"]),
+                (
+                    fixed,
+                    Some(radio),
+                    &[
+                        "static 10.0.0.2/8 10.0.0.1 10.0.0.3",
+                        "<J\u{fc}rgens \"net\">",
+                        "<pass $word \\>",
+                        "<>",
+                    ],
+                ),
+            ] {
+                machine.set_network(network, radio).unwrap();
+                for expected in heard.iter().copied().chain(["ab", &"0".repeat(112)]) {
+                    let news = loop {
+                        match machine.network_news() {
+                            Some(news) => break news,
+                            None => machine.wait(None),
+                        }
+                    };
+                    assert_eq!(news, expected);
+                }
+                // A line without an end is none.
+                while machine.speech.is_some() {
+                    assert_eq!(machine.network_news(), None);
+                }
+            }
+            fs::remove_file(program).unwrap();
+            let error = machine.set_network(Network::Dhcp, None).unwrap_err();
+            assert!(error.contains("No such file"), "{error}");
+            fs::remove_dir_all(directory).unwrap();
         });
     }
 

@@ -28,6 +28,7 @@
 //! | `heap` | memory that is given back |
 //! | `terminal`, `attach` | consoles, both ends |
 //! | `partition` | the ring's place on a card |
+//! | `network` | the program that makes the network |
 //! | `light` | what an owner sees who has no terminal at hand |
 //! | `clock`, `datagram`, `watchdog`, `machine` | the whole machine |
 
@@ -45,6 +46,7 @@ pub mod line;
 pub mod machine;
 pub mod maildir;
 mod names;
+mod network;
 pub mod partition;
 pub mod phone;
 mod raw_mode;

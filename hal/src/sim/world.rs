@@ -3,6 +3,7 @@
 use core::cell::{Cell, RefCell, RefMut};
 use std::boxed::Box;
 use std::collections::{BTreeMap, VecDeque};
+use std::format;
 use std::rc::Rc;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -12,7 +13,7 @@ use super::folder::{Folder, SimFolder};
 use super::lan::SimLan;
 use super::line::{Caller, Line, Port};
 use super::medium::SimMedium;
-use crate::board::{Board, LineDevice, OpenError};
+use crate::board::{Board, LineDevice, Network, OpenError, Radio, not_kept};
 use crate::console::ConsoleStream;
 use crate::dce::DceOptions;
 use crate::entropy::Entropy;
@@ -49,12 +50,22 @@ pub struct World {
     disk: Disk,
     consoles: VecDeque<SimConsole>,
     saved: Option<String>,
+    network: Option<SimNetwork>,
     /// The clock stops here, so that whoever drives the world can do something.
     stop: Option<Instant>,
     ending: bool,
     ready: bool,
     spins: u32,
     waits: u64,
+}
+
+/// A network that the world makes itself.
+#[derive(Debug, Default)]
+pub struct SimNetwork {
+    /// What was asked for, a line each time.
+    pub asked: Vec<String>,
+    /// What there is to tell.
+    pub news: VecDeque<String>,
 }
 
 impl World {
@@ -77,6 +88,7 @@ impl World {
             disk: Disk::new(medium, clock.clone()),
             consoles: VecDeque::new(),
             saved: None,
+            network: None,
             stop: None,
             ending: false,
             ready: false,
@@ -84,6 +96,12 @@ impl World {
             waits: 0,
             clock,
         }
+    }
+
+    /// Lets the world make its own network from now on: it writes down what it is asked for, a line
+    /// each, and has news to tell of it.
+    pub fn network(&mut self) -> &mut SimNetwork {
+        self.network.get_or_insert_default()
     }
 
     /// Makes the line that has this device, before the gateway opens it.
@@ -280,6 +298,25 @@ impl Board for World {
     fn save_config(&mut self, text: &str) -> Result<(), OpenError> {
         self.saved = Some(text.to_string());
         Ok(())
+    }
+
+    fn set_network(
+        &mut self,
+        network: Network<'_>,
+        radio: Option<Radio<'_>>,
+    ) -> Result<(), OpenError> {
+        let Some(own) = &mut self.network else {
+            return not_kept(network, radio);
+        };
+        let password = radio.map(|radio| radio.password);
+        own.asked
+            .push(format!("{network:?} {radio:?} {password:?}"));
+        Ok(())
+    }
+
+    fn network_news(&mut self) -> Option<OpenError> {
+        let news = self.network.as_mut()?.news.pop_front()?;
+        Some(OpenError::try_from(news.as_str()).unwrap_or_default())
     }
 
     /// Moves the clock to the next thing that concerns the gateway, and lets everybody else do

@@ -36,8 +36,6 @@ pub enum Fault {
         /// What stands there.
         got: Got,
     },
-    /// The words are kept for later work.
-    NotBuilt(&'static str),
 }
 
 impl From<WordsError> for Fault {
@@ -85,7 +83,6 @@ impl fmt::Display for Fault {
                 context(f, *rows, *at)?;
                 write!(f, "expected {least} to {most}, got {got}")
             }
-            Self::NotBuilt(what) => write!(f, "not built yet: {what}"),
         }
     }
 }
@@ -150,7 +147,7 @@ impl fmt::Display for Got {
         match self {
             Self::Nothing => f.write_str("nothing"),
             Self::Word(word) => write!(f, "\"{word}\""),
-            Self::Hidden => f.write_str("a word that is not shown here"),
+            Self::Hidden => f.write_str("a word not shown here"),
         }
     }
 }

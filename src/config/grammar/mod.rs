@@ -38,8 +38,6 @@ pub enum Place {
     Configuration,
     /// At the console only.
     Console,
-    /// Nowhere yet: the word is kept for later.
-    NotBuilt,
 }
 
 /// What the owner is told to type for argument `name`.
@@ -97,28 +95,22 @@ fn is_argument(alternative: &str) -> bool {
     alternative.starts_with(|sign: char| sign.is_ascii_uppercase())
 }
 
-/// Whether `word` begins a command, and where such a command may stand. Words of later work count
-/// as configuration.
+/// Whether `word` begins a command, and where such a command may stand.
 #[must_use]
 pub fn place_of(word: &str) -> Option<Place> {
     let row = TABLE.iter().find(|row| row.first() == word)?;
-    Some(match row.place {
-        Place::Console => Place::Console,
-        Place::Configuration | Place::NotBuilt => Place::Configuration,
-    })
+    Some(row.place)
 }
 
-/// The rows that begin with `word`, in the order of the table, without those of later work.
+/// The rows that begin with `word`, in the order of the table.
 pub fn rows_of(word: &str) -> impl Iterator<Item = &'static Row> {
-    let built = TABLE.iter().filter(|row| row.place != Place::NotBuilt);
-    built.filter(move |row| row.first() == word)
+    TABLE.iter().filter(move |row| row.first() == word)
 }
 
 /// The row that `words` fit whole.
 ///
 /// # Errors
-/// [`Fault::Expected`] at the first word that does not fit, [`Fault::NotBuilt`] where only later
-/// work would know it.
+/// [`Fault::Expected`] at the first word that does not fit.
 pub fn find(words: &Words) -> Result<Matched<'_>, Fault> {
     let mut rows = Rows::all();
     for (at, word) in words.iter().enumerate() {
@@ -132,9 +124,6 @@ pub fn find(words: &Words) -> Result<Matched<'_>, Fault> {
     let Some(row) = whole.iter().next() else {
         return Err(rows.fault(words.len(), words));
     };
-    if row.place == Place::NotBuilt {
-        return Err(Fault::NotBuilt(row.pattern));
-    }
     Ok(Matched {
         row,
         rows: whole,
@@ -156,9 +145,8 @@ impl Rows {
     /// Those that fit all of `words`.
     #[must_use]
     pub fn fitting(words: &Words) -> Self {
-        let start = Self::all().retain(|row| row.place != Place::NotBuilt);
         let words = words.iter().enumerate();
-        words.fold(start, |rows, (at, word)| rows.after(at, word))
+        words.fold(Self::all(), |rows, (at, word)| rows.after(at, word))
     }
 
     /// What may stand at place `at`, each once: small words, names of arguments, [`Choice::End`].
@@ -225,16 +213,12 @@ impl Rows {
 
     /// Word `at` fits none of them.
     fn fault(self, at: usize, words: &Words) -> Fault {
-        let built = self.retain(|row| row.place != Place::NotBuilt);
-        match self.iter().next() {
-            Some(row) if built.is_empty() => Fault::NotBuilt(row.pattern),
-            _ => Fault::Expected {
-                rows: built,
-                at,
-                got: match built.wants_password(at) && at < words.len() {
-                    true => Got::Hidden,
-                    false => Got::word(words, at),
-                },
+        Fault::Expected {
+            rows: self,
+            at,
+            got: match self.wants_password(at) && at < words.len() {
+                true => Got::Hidden,
+                false => Got::word(words, at),
             },
         }
     }
@@ -398,10 +382,7 @@ mod tests {
                     .map(|at| row.alternatives(at).next().unwrap())
                     .collect();
                 let words = Words::split(&line.join(" ")).unwrap();
-                match find(&words) {
-                    Ok(matched) => assert_eq!(matched.row().phrase, row.phrase),
-                    Err(fault) => assert_eq!(fault, Fault::NotBuilt(row.pattern)),
-                }
+                assert_eq!(find(&words).unwrap().row().phrase, row.phrase);
             }
         }
     }

@@ -95,11 +95,10 @@ grammar! {
         NetOff "net off" "the machine has its own network (default)"
         NetDhcp "net dhcp" "take an address from the network"
         NetStatic "net static ADDR/BITS gateway ADDR dns ADDR" "a fixed address"
-    }
-    NotBuilt {
+        WifiOff "wifi off" "no radio network (default)"
+        WifiCountryAny "wifi country any" "channels that every country allows (default)"
+        WifiCountry "wifi country CC" "the channels of this country"
         Wifi "wifi SSID password SECRET" "join a radio network"
-    }
-    Configuration {
         LimitLoginFailures "limit login-failures N" "per call (3)"
         LimitIdle "limit idle DURATION" "hang up on a silent caller (10m)"
         LimitCall "limit call DURATION" "longest call (2h)"
@@ -151,7 +150,8 @@ pub(super) static ARGUMENTS: &[(&str, &str)] = &[
         "an address with its network bits such as 192.168.1.20/24",
     ),
     ("ADDR", "an address such as 192.168.1.1"),
-    ("SSID", "the network's name"),
+    ("SSID", "a radio network's name of at most 32 octets"),
+    ("CC", "a country such as DE"),
 ];
 
 /// The argument that is a user's name.

@@ -24,7 +24,7 @@ use super::process::{Guard, run_well, wait_until};
 use super::temp::{TempDir, set_mode};
 
 /// The longest that an emulated Pi may take for one step: ten of them may be at work on one core.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(80);
 /// The entry of the second partition in a partition table.
 const ENTRY: Range<u64> = 462..478;
 /// The host, as the guest's network knows it.
@@ -85,15 +85,6 @@ impl Card {
     /// An archive with what is needed for all this is appended to the initial RAM disk.
     pub(crate) fn plays_usb(&mut self, socket: SocketAddr) {
         self.command_line += " ringmail.console=usb";
-        let root = self.dir.subdirectory("more");
-        let (etc, modules) = (root.join("etc"), root.join("modules"));
-        fs::create_dir(&etc).unwrap();
-        fs::create_dir(&modules).unwrap();
-        let script = |name: &str, lines: &str| {
-            let path = etc.join(name);
-            fs::write(&path, format!("#!/bin/sh\nexport PATH=/bin\n{lines}")).unwrap();
-            set_mode(&path, 0o755);
-        };
         let usbip = format!(
             "insmod /modules/usbip-core.ko
 insmod /modules/vhci-hcd.ko
@@ -101,13 +92,17 @@ while :; do busybox nc {HOST} {} -e /etc/attach 2>/dev/null; sleep 0.2; done
 ",
             socket.port()
         );
-        script("usbip", &usbip);
+        let mut more = self.more();
+        for module in ["usbip/usbip-core", "usbip/vhci-hcd", "gadget/udc/dummy_hcd"] {
+            more.module(&format!("drivers/usb/{module}"));
+        }
+        more.script("usbip", &usbip);
         // Port 0 of the controller, the socket that is standard input, a device of full speed.
-        script(
+        more.script(
             "attach",
             "echo 0 0 65538 2 >/sys/devices/platform/vhci_hcd.0/attach\n",
         );
-        script(
+        more.script(
             "pc",
             "until [ -d /sys/module/udc_core ]; do sleep 0.2; done
 insmod /modules/dummy_hcd.ko
@@ -118,19 +113,16 @@ busybox head -c 600 <&3 >/dev/ttyS1 &
 while kill -0 $!; do echo -ne 'hostname by-usb\\r' >&3; sleep 2; done
 ",
         );
-        let inittab = fs::read_to_string("boards/rpi/inittab").unwrap();
-        let inittab = inittab + "::respawn:/etc/usbip\n::once:/etc/pc\n";
-        fs::write(etc.join("inittab"), inittab).unwrap();
-        let made = "for module in usbip/usbip-core usbip/vhci-hcd gadget/udc/dummy_hcd; do \
-                        xz -dc \"$1\"/usr/lib/modules/*/kernel/drivers/usb/$module.ko.xz \
-                            >more/modules/${module##*/}.ko || exit; \
-                    done; \
-                    truncate -s %4 initramfs.img; \
-                    cd more && find . | cpio --quiet -o -H newc -R 0:0 >>../initramfs.img";
-        run_well("sh", self.dir.path(), |it| {
-            it.args(["-c", made, "sh"])
-                .arg(image().with_file_name("debian"));
-        });
+        more.append("::respawn:/etc/usbip\n::once:/etc/pc\n");
+    }
+
+    /// What a test wants to run on the Pi besides what is on the card.
+    pub(crate) fn more(&self) -> More<'_> {
+        let root = self.dir.subdirectory("more");
+        for directory in ["etc", "modules"] {
+            fs::create_dir(root.join(directory)).unwrap();
+        }
+        More { card: self, root }
     }
 
     /// Switches a Pi with this card on; its modem is plugged in.
@@ -230,6 +222,58 @@ while kill -0 $!; do echo -ne 'hostname by-usb\\r' >&3; sleep 2; done
         });
         run_well(env!("CARGO_BIN_EXE_ringmail"), self.dir.path(), |it| {
             it.args(["store", "verify", "ring"]);
+        });
+    }
+}
+
+/// An archive that is appended to the initial RAM disk.
+pub(crate) struct More<'a> {
+    card: &'a Card,
+    root: PathBuf,
+}
+
+impl More<'_> {
+    /// A driver of the card's kernel, as `/modules/NAME.ko`; it has to be loaded.
+    pub(crate) fn module(&mut self, path: &str) {
+        let unpacked =
+            "xz -dc \"$1\"/usr/lib/modules/*/kernel/\"$2\".ko.xz >more/modules/${2##*/}.ko";
+        self.sh(unpacked, path);
+    }
+
+    /// `/etc/NAME`, to be run.
+    pub(crate) fn script(&mut self, name: &str, lines: &str) {
+        let path = self.root.join("etc").join(name);
+        fs::write(&path, format!("#!/bin/sh\nexport PATH=/bin\n{lines}")).unwrap();
+        set_mode(&path, 0o755);
+    }
+
+    /// `/etc/NAME`, to be read.
+    pub(crate) fn file(&mut self, name: &str, text: &str) {
+        fs::write(self.root.join("etc").join(name), text).unwrap();
+    }
+
+    /// `/NAME`, for all of `from`.
+    pub(crate) fn directory(&mut self, name: &str, from: &Path) {
+        run_well("cp", &self.root, |it| {
+            it.arg("-r").arg(from).arg(name);
+        });
+    }
+
+    /// Appends all this; `lines` are added to init's own.
+    pub(crate) fn append(mut self, lines: &str) {
+        let inittab = fs::read_to_string("boards/rpi/inittab").unwrap();
+        self.file("inittab", &(inittab + lines));
+        let archived = "truncate -s %4 initramfs.img; \
+                        cd more && find . | cpio --quiet -o -H newc -R 0:0 >>../initramfs.img";
+        self.sh(archived, "");
+    }
+
+    /// Runs `script`, where the card's files lie, with the packages it was made of, and `argument`.
+    fn sh(&self, script: &str, argument: &str) {
+        run_well("sh", self.card.dir.path(), |it| {
+            it.args(["-c", script, "sh"])
+                .arg(image().with_file_name("debian"))
+                .arg(argument);
         });
     }
 }

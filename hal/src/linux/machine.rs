@@ -8,7 +8,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::rc::Rc;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -25,12 +25,12 @@ use super::file::File;
 use super::light::Lamp;
 use super::line::Line;
 use super::maildir::Maildir;
-use super::network::{self, Speech};
+use super::network;
 use super::reactor::{Reactor, Registration};
 use super::tcp::LinuxLan;
 use super::terminal::{Attachments, Console, Terminal};
 use super::watchdog::Watchdog;
-use super::{heap, words, zeros};
+use super::{heap, program, words, zeros};
 
 /// What a board chooses.
 #[derive(Clone, Debug)]
@@ -90,8 +90,8 @@ pub struct Machine {
     lamp: Lamp,
     /// Programs of the board that may not have ended yet.
     children: Vec<Child>,
-    /// What the one that makes the network says.
-    speech: Option<Speech>,
+    /// The one that makes the network.
+    network: Option<network::Started>,
 }
 
 impl Machine {
@@ -136,7 +136,7 @@ impl Machine {
             watchdog: Watchdog::new(parts.watchdog.as_deref()),
             lamp: Lamp::new(parts.light.as_deref()),
             children: Vec::new(),
-            speech: None,
+            network: None,
             parts,
             lan: LinuxLan::new(&reactor),
             random,
@@ -167,7 +167,7 @@ impl Machine {
 
     /// Starts a program of the board, which ends by itself.
     fn start(&mut self, program: &Path, arguments: &[&str]) -> Result<(), OpenError> {
-        let mut command = Command::new(program);
+        let mut command = program::command(program);
         let command = command.args(arguments);
         let command = command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command
@@ -253,22 +253,17 @@ impl Board for Machine {
         let Some(program) = &self.parts.network else {
             return not_kept(network, radio);
         };
-        let (child, speech) = network::start(&self.reactor, program, network, radio)
-            .map_err(|error| words(format_args!("{}: {error}", program.display())))?;
-        self.children.push(child);
-        // What an earlier one still has to say is not true any more.
-        self.speech = Some(speech);
+        if let Some(earlier) = self.network.take() {
+            self.children.push(earlier.end());
+        }
+        let started = network::Started::new(&self.reactor, program, network, radio);
+        let failed = |error| words(format_args!("{}: {error}", program.display()));
+        self.network = Some(started.map_err(failed)?);
         Ok(())
     }
 
     fn network_news(&mut self) -> Option<OpenError> {
-        match self.speech.as_mut()?.next() {
-            Ok(news) => news,
-            Err(_) => {
-                self.speech = None;
-                None
-            }
-        }
+        self.network.as_mut()?.news()
     }
 
     fn set_wall(&mut self, unix: u64, micros: u32) -> Result<(), OpenError> {
@@ -298,6 +293,9 @@ impl Board for Machine {
         // One that ended is taken off the kernel's list; one that cannot be asked never comes back.
         self.children
             .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        if let Some(network) = &mut self.network {
+            network.goes_on();
+        }
     }
 
     fn show(&mut self, light: Light) {
@@ -393,7 +391,8 @@ pub(super) fn notify(message: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::{ByteStream, Connection, Duration, Lan, LanStream, Medium, StreamError, SyncState};
-    use nix::sys::signal::raise;
+    use nix::sys::signal::{kill, raise};
+    use nix::unistd::Pid;
     use std::net::TcpListener;
 
     /// A machine, and its state directory.
@@ -491,7 +490,9 @@ mod tests {
         apart(|| {
             let directory = super::super::scratch("network");
             let program = directory.join("network");
-            let script = "#!/bin/sh\necho \"$*\"\nwhile read -r line; do echo \"<$line>\"; done\n\
+            let script = "#!/bin/sh\necho \"$*\"\n\
+                          grep -q '^SigBlk:[[:space:]]*0*$' /proc/self/status || echo blocked\n\
+                          while read -r line; do echo \"<$line>\"; done\n\
                           printf '\\n\\033a\\tb\\n'; printf '%0200d\\n' 7; printf 'no end'\n";
             fs::write(&program, script).unwrap();
             fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
@@ -533,11 +534,29 @@ mod tests {
                     assert_eq!(news, expected);
                 }
                 // A line without an end is none.
-                while machine.speech.is_some() {
+                while machine.network.as_mut().unwrap().goes_on() {
                     assert_eq!(machine.network_news(), None);
+                    machine.alive();
                 }
             }
-            fs::remove_file(program).unwrap();
+            // One that goes on, and what it has started, end before the next.
+            let lasting = "#!/bin/sh\necho $$\nsleep 3600 &\necho $!\nexec sleep 3600\n";
+            fs::write(&program, lasting).unwrap();
+            machine.set_network(Network::Dhcp, None).unwrap();
+            let mut number = || loop {
+                match machine.network_news() {
+                    Some(news) => break news.parse::<i32>().unwrap(),
+                    None => machine.wait(None),
+                }
+            };
+            let both = [number(), number()].map(Pid::from_raw);
+            fs::remove_file(&program).unwrap();
+            machine.set_network(Network::Machine, None).unwrap_err();
+            for number in both {
+                while kill(number, None).is_ok() {
+                    machine.alive();
+                }
+            }
             let error = machine.set_network(Network::Dhcp, None).unwrap_err();
             assert!(error.contains("No such file"), "{error}");
             fs::remove_dir_all(directory).unwrap();

@@ -28,7 +28,7 @@
 //! | `heap` | memory that is given back |
 //! | `terminal`, `attach` | consoles, both ends |
 //! | `partition` | the ring's place on a card |
-//! | `network` | the program that makes the network |
+//! | `program`, `network` | programs of the board, and the one that makes the network |
 //! | `light` | what an owner sees who has no terminal at hand |
 //! | `clock`, `datagram`, `watchdog`, `machine` | the whole machine |
 
@@ -49,6 +49,7 @@ mod names;
 mod network;
 pub mod partition;
 pub mod phone;
+mod program;
 mod raw_mode;
 pub mod reactor;
 pub mod serial;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+use hal::linux::machine::Machine;
 use hal::{Board, Medium, SyncState};
 use ringmail::config::{self, CONSOLES, Config, LINES, USERS, VISITS};
 use ringmail::gateway::{Gateway, Memory};
@@ -34,6 +35,23 @@ const SEGMENTS: usize = 16_384;
 
 /// Runs the gateway until it is asked to end.
 pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
+    let mut house = build(options)?;
+    house.gateway.run(&mut house.board);
+    Ok(())
+}
+
+/// All that runs.
+struct House {
+    board: Machine,
+    gateway: Gateway<'static, Machine>,
+    /// Ends with us.
+    _sample: Option<boards::host::SampleLan>,
+}
+
+/// Mounts the store, reads the configuration and makes the gateway. Much of that lies on the stack
+/// for a moment, so it is kept out of the frame that stays.
+#[inline(never)]
+fn build(options: &RunOptions) -> Result<Box<House>, String> {
     let opened = boards::open(
         &options.board,
         boards::Options {
@@ -117,9 +135,11 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), String> {
     for fault in faults {
         gateway.report(&mut board, format_args!("{fault}"));
     }
-    gateway.run(&mut board);
-    drop(opened.sample);
-    Ok(())
+    Ok(Box::new(House {
+        board,
+        gateway,
+        _sample: opened.sample,
+    }))
 }
 
 /// `ringmail store verify|dump IMAGE`.

@@ -302,6 +302,8 @@ impl<'a, B: Board> Gateway<'a, B> {
 
 impl<B: Board> Office<'_, B> {
     /// Opens and closes lines, and makes pollers, so that they are as the configuration says.
+    // A line is large, and made on the stack: no part of the loop's own frame.
+    #[inline(never)]
     fn apply_config(&mut self, board: &mut B) {
         let moment = Moment {
             now: board.now(),
@@ -335,6 +337,7 @@ impl<B: Board> Office<'_, B> {
 
     /// Opens each line that is configured and not open. What cannot be opened is tried again: the
     /// device may be held by a program that looks what it is, or be of a kind that comes and goes.
+    #[inline(never)]
     fn open_lines(&mut self, board: &mut B, moment: Moment) {
         let again = self.retry.take();
         let mut failed = false;

@@ -17,7 +17,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::board::{Board, LineDevice, Network, OpenError, Radio, not_kept};
 use crate::entropy::Entropy;
 use crate::light::Light;
-use crate::time::{Instant, Wall};
+use crate::time::{Duration, Instant, Wall};
 
 use super::clock::Clock;
 use super::datagram::Datagrams;
@@ -30,7 +30,10 @@ use super::reactor::{Reactor, Registration};
 use super::tcp::LinuxLan;
 use super::terminal::{Attachments, Console, Terminal};
 use super::watchdog::Watchdog;
-use super::{heap, program, words, zeros};
+use super::{memory, program, words, zeros};
+
+/// After so long without anything to do the rest of a sleep is one that memory is given back for.
+const QUIET: Duration = Duration::from_millis(250);
 
 /// What a board chooses.
 #[derive(Clone, Debug)]
@@ -88,6 +91,8 @@ pub struct Machine {
     datagrams: Datagrams,
     watchdog: Watchdog,
     lamp: Lamp,
+    /// Something has come since memory was given back.
+    busy: bool,
     /// Programs of the board that may not have ended yet.
     children: Vec<Child>,
     /// The one that makes the network.
@@ -107,7 +112,7 @@ impl Machine {
             console,
             parts,
         } = choice;
-        heap::give_back_at_once();
+        memory::give_back_at_once();
         // Before any thread is made, so that no thread takes a signal that the loop must see.
         let signals = signals().map_err(|error| format!("signals: {error}"))?;
         // For the owner alone: there will be mails in it.
@@ -135,6 +140,7 @@ impl Machine {
             datagrams: Datagrams::new(&reactor),
             watchdog: Watchdog::new(parts.watchdog.as_deref()),
             lamp: Lamp::new(parts.light.as_deref()),
+            busy: true,
             children: Vec::new(),
             network: None,
             parts,
@@ -304,8 +310,16 @@ impl Board for Machine {
 
     fn wait(&mut self, until: Option<Instant>) {
         let until = until.into_iter().chain(self.watchdog.due()).min();
+        let quiet = self.clock.now() + QUIET;
+        if self.busy && until.is_none_or(|until| until > quiet) {
+            if self.reactor.wait(Some(QUIET)) > 0 || self.clock.now() < quiet {
+                return;
+            }
+            memory::give_back();
+            self.busy = false;
+        }
         let timeout = until.map(|until| until - self.clock.now());
-        self.reactor.wait(timeout);
+        self.busy |= self.reactor.wait(timeout) > 0;
     }
 
     fn ending(&mut self) -> bool {
@@ -439,6 +453,29 @@ mod tests {
             let until = machine.now() + Duration::from_micros(300);
             while machine.now() < until {
                 machine.wait(Some(until));
+            }
+            fs::remove_dir_all(directory).unwrap();
+        });
+    }
+
+    #[test]
+    fn memory_is_given_back_once_in_a_quiet_and_again_after_something_has_come() {
+        apart(|| {
+            let (mut machine, directory) = machine("quiet");
+            for _ in 0..2 {
+                // Before a sleep that is too short for it, nothing is.
+                let soon = machine.now() + QUIET;
+                machine.wait(Some(soon));
+                assert!(machine.busy);
+                while machine.busy {
+                    let later = machine.now() + QUIET + Duration::from_millis(5);
+                    machine.wait(Some(later));
+                }
+                machine.wait(Some(machine.clock.now()));
+                assert!(!machine.busy);
+                raise(Signal::SIGHUP).unwrap();
+                machine.wait(None);
+                assert!(machine.busy && !machine.ending());
             }
             fs::remove_dir_all(directory).unwrap();
         });

@@ -25,7 +25,7 @@
 //! | `tls`, `authorities` | TLS over it, and whom that trusts |
 //! | `maildir` | mail on this machine |
 //! | `file`, `zeros` | the medium: a file or a block device |
-//! | `heap` | memory that is given back |
+//! | `memory` | memory that is given back |
 //! | `terminal`, `attach` | consoles, both ends |
 //! | `partition` | the ring's place on a card |
 //! | `program`, `network` | programs of the board, and the one that makes the network |
@@ -39,12 +39,12 @@ pub mod clock;
 mod datagram;
 pub mod descriptor;
 pub mod file;
-mod heap;
 pub mod image;
 pub mod light;
 pub mod line;
 pub mod machine;
 pub mod maildir;
+mod memory;
 mod names;
 mod network;
 pub mod partition;

@@ -46,6 +46,9 @@ def held(report, directory):
             peer = "Dovecot+fetchmail+mgetty 5369"
             name = "idle: proportional set, ten users, 1000 mails held"
             report.figure(name, pss, "KiB", at_most=2048, peer=peer)
+            # Without pages of files, which the kernel may take away and read again.
+            (own,) = memory_kib(it.pid, "Anonymous")
+            report.figure("idle: anonymous memory of these", own, "KiB")
 
 
 def memory(report, gateway, phone, dovecot):

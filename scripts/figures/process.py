@@ -115,10 +115,11 @@ def wake_ups(pid):
     return sum(int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", t, re.M)[1]) for t in texts)
 
 
-def memory_kib(pid):
-    """Resident and proportional set."""
+def memory_kib(pid, *words):
+    """Resident and proportional set, or what else the kernel calls by `words`."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return tuple(int(re.search(rf"^{word}:\s*(\d+)", text, re.M)[1]) for word in ("Rss", "Pss"))
+    words = words or ("Rss", "Pss")
+    return tuple(int(re.search(rf"^{word}:\s*(\d+)", text, re.M)[1]) for word in words)
 
 
 def descendants(pid):

@@ -43,7 +43,7 @@ channel=6
 wpa=2
 wpa_key_mgmt=WPA-PSK
 rsn_pairwise=CCMP
-wpa_passphrase=over the air $5 \\ \"ok\"
+wpa_passphrase= over the air $5 \\ \"ok\" 
 ";
 
 const UDHCPD: &str = "start 192.168.77.20
@@ -64,7 +64,7 @@ line modem phone 127.0.0.1:5300
 net dhcp
 user add alice password ring
 wifi country DE
-wifi \"another net\" password \"over the air $5 \\\\ \\\"ok\\\"\"
+wifi \"another net\" password \" over the air $5 \\\\ \\\"ok\\\" \"
 ",
     );
     let mut more = card.more();
@@ -104,7 +104,7 @@ done
     joins(&mut pi, "wrong words", "takes another password");
     joins(
         &mut pi,
-        "over the air $5 \\\\ \\\"ok\\\"",
+        " over the air $5 \\\\ \\\"ok\\\" ",
         "joined the attic's \"net\"",
     );
     pi.expect("net: wlan0 has 192.168.77.20/24");
@@ -115,7 +115,7 @@ done
     // The radio has the address, not the wire that is there as well.
     joins(
         &mut pi,
-        "over the air $5 \\\\ \\\"ok\\\"",
+        " over the air $5 \\\\ \\\"ok\\\" ",
         "net: wlan0 has 192.168.77.30/24",
     );
     // What was started for other words has ended.
